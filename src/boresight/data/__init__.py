@@ -1,0 +1,1 @@
+"""Instruction data: sources, and tokenising to disk."""

@@ -1,0 +1,1 @@
+"""One file per published format, each turning rows into conversations."""

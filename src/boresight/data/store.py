@@ -1,0 +1,112 @@
+"""Tokenised conversations on disk: flat arrays and offsets, memory-mapped.
+
+    tokens.bin    every token of every sequence, one after another, uint32
+    targets.bin   1 where the token is trained on, uint8
+    offsets.bin   where each sequence starts, and the end, int64
+    manifest.json the counts; written last, so a store without one is not finished
+
+Opening a store reads the offsets alone: start-up and memory do not grow with the tokens.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from boresight.errors import UserError
+from boresight.runs import atomic_write
+
+TOKENS, TARGETS, OFFSETS, MANIFEST = "tokens.bin", "targets.bin", "offsets.bin", "manifest.json"
+
+
+@dataclass
+class Counts:
+    """What became of the rows: `dropped` and `cut` by reason."""
+
+    rows: int = 0
+    sequences: int = 0
+    tokens: int = 0
+    targets: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    cut: int = 0
+    tokens_cut: int = 0
+
+    def drop(self, reason: str) -> None:
+        """Count a row that cannot be trained on."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+
+class StoreWriter:
+    """Appends sequences to a new store; the manifest, written on a clean exit, makes it complete."""
+
+    def __init__(self, directory: Path, description: dict[str, object]):
+        self.directory = directory
+        self.description = description
+        self.counts = Counts()
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / MANIFEST).unlink(missing_ok=True)
+        self._tokens, self._targets, self._offsets = (
+            (directory / name).open("wb") for name in (TOKENS, TARGETS, OFFSETS)
+        )
+        self._offsets.write(np.int64(0).tobytes())
+
+    def append(self, tokens: np.ndarray, targets: np.ndarray) -> None:
+        """Add one sequence; `targets` marks the tokens to train on, never the first."""
+        assert len(tokens) == len(targets) and targets.any() and not targets[0]
+        self._tokens.write(tokens.astype(np.uint32).tobytes())
+        self._targets.write(targets.astype(np.uint8).tobytes())
+        self.counts.sequences += 1
+        self.counts.tokens += len(tokens)
+        self.counts.targets += int(targets.sum())
+        self._offsets.write(np.int64(self.counts.tokens).tobytes())
+
+    def __enter__(self) -> "StoreWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in (self._tokens, self._targets, self._offsets):
+            file.close()
+        if kind is None:
+            manifest = {"counts": asdict(self.counts), **self.description}
+            atomic_write(self.directory / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False))
+
+
+class TokenStore:
+    """A finished store, read through memory maps.
+
+    Raises:
+        UserError: the directory holds no finished store.
+    """
+
+    def __init__(self, directory: Path):
+        if not (directory / MANIFEST).is_file():
+            raise UserError(f"{directory}: no finished token store here (no {MANIFEST})")
+        self.manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        self.offsets = np.fromfile(directory / OFFSETS, dtype=np.int64)
+        if not len(self):
+            raise UserError(f"{directory}: no sequence is left to train on; dropped: {self.dropped}")
+        self._tokens = np.memmap(directory / TOKENS, dtype=np.uint32, mode="r")
+        self._targets = np.memmap(directory / TARGETS, dtype=np.uint8, mode="r")
+        self.lengths = np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Rows dropped, by reason."""
+        return self.manifest["counts"]["dropped"]
+
+    @property
+    def target_counts(self) -> np.ndarray:
+        """Targets of each sequence, int64."""
+        return np.add.reduceat(self._targets, self.offsets[:-1], dtype=np.int64)
+
+    def sequence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Tokens (int64) and target marks (bool) of one sequence."""
+        span = slice(self.offsets[index], self.offsets[index + 1])
+        return self._tokens[span].astype(np.int64), self._targets[span].astype(bool)

@@ -1,0 +1,104 @@
+"""Conversations → token store, in batches.
+
+Every row that is not trained on is counted with its reason. An over-long row loses the middle of its
+longest user message, so that the question and the answer survive.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Encoding
+
+from boresight.chat import Chat, Rendered, RenderError, Tokenised
+from boresight.data.store import StoreWriter, TokenStore
+from boresight.errors import UserError
+from boresight.records import Conversation
+
+BATCH = 1000
+TOO_LONG = "too long, and no user message is long enough to cut"
+
+
+def tokenise(
+    conversations: Iterable[Conversation], chat: Chat, directory: Path, max_length: int
+) -> TokenStore:
+    """Tokenise conversations into a store that appears whole or not at all.
+
+    Raises:
+        UserError: an input line is malformed, or no row is left; nothing stays behind.
+    """
+    partial = directory.with_name(directory.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        with StoreWriter(partial, {"max_length": max_length}) as writer:
+            for batch in _batches(conversations, BATCH):
+                _add(batch, chat, writer, max_length)
+            if not writer.counts.sequences:
+                raise UserError(f"no conversation can be trained on; dropped: {writer.counts.dropped}")
+        shutil.rmtree(directory, ignore_errors=True)
+        partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return TokenStore(directory)
+
+
+def _batches(conversations: Iterable[Conversation], size: int) -> Iterator[list[Conversation]]:
+    rows = iter(conversations)
+    while batch := list(islice(rows, size)):
+        yield batch
+
+
+def _add(batch: list[Conversation], chat: Chat, writer: StoreWriter, max_length: int) -> None:
+    writer.counts.rows += len(batch)
+    rows: list[tuple[Conversation, Rendered]] = []
+    for conversation in batch:
+        try:
+            rows.append((conversation, chat.render(conversation.messages)))
+        except RenderError as refusal:
+            writer.counts.drop(str(refusal))
+    for (conversation, rendered), tokenised in zip(
+        rows, chat.tokenise([rendered for _, rendered in rows]), strict=True
+    ):
+        if isinstance(tokenised, RenderError):
+            writer.counts.drop(str(tokenised))
+        elif len(tokenised.tokens) <= max_length:
+            writer.append(tokenised.tokens, tokenised.targets)
+        elif (kept := keep_ends(conversation, rendered, tokenised, max_length)) is None:
+            writer.counts.drop(TOO_LONG)
+        else:
+            writer.append(tokenised.tokens[kept], tokenised.targets[kept])
+            writer.counts.cut += 1
+            writer.counts.tokens_cut += len(tokenised.tokens) - len(kept)
+
+
+def keep_ends(
+    conversation: Conversation, rendered: Rendered, tokenised: Tokenised, max_length: int
+) -> np.ndarray | None:
+    """The tokens that stay when the middle of the longest user message goes; None if it is too short."""
+    texts = [m.content.strip() for m in conversation.messages if m.role == "user"]
+    longest = max(texts, key=len, default="")
+    start = rendered.text.find(longest)
+    if not longest or start < 0:
+        return None
+    first = tokenised.encoding.char_to_token(start)
+    last = tokenised.encoding.char_to_token(start + len(longest) - 1)
+    excess = len(tokenised.tokens) - max_length
+    if first is None or last is None or last >= len(tokenised.tokens) or last - first - 1 <= excess:
+        return None
+    begin = _character_start(tokenised.encoding, first + (last - first - excess) // 2, -1)
+    end = _character_start(tokenised.encoding, begin + excess, 1)
+    if begin <= first or end > last or tokenised.targets[begin:end].any():
+        return None
+    return np.r_[0:begin, end : len(tokenised.tokens)]
+
+
+def _character_start(encoding: Encoding, token: int, step: int) -> int:
+    """The nearest token from here, going by `step`, that does not begin inside a character."""
+    while (
+        0 < token < len(encoding)
+        and encoding.token_to_chars(token)[0] < encoding.token_to_chars(token - 1)[1]
+    ):
+        token += step
+    return token

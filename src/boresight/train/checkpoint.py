@@ -1,0 +1,52 @@
+"""Checkpoints to resume from: weights, optimizer and random state, in a directory that appears whole."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from transformers import PreTrainedModel
+
+FOLDER = "checkpoints"
+
+
+def save_checkpoint(run: Path, step: int, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+    """Write the state after `step` steps, then remove the checkpoints before it."""
+    directory = run / FOLDER / f"step-{step:08d}"
+    partial = directory.with_name(directory.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        dcp.save(_state(model, optimizer), checkpoint_id=partial)
+        partial.rename(directory)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for older in _finished(run)[:-1]:
+        shutil.rmtree(older)
+
+
+def load_checkpoint(run: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> int:
+    """Restore the newest checkpoint in place; returns the number of steps done, 0 without one."""
+    if not (finished := _finished(run)):
+        return 0
+    state = _state(model, optimizer)
+    dcp.load(state, checkpoint_id=finished[-1])
+    set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
+    torch.set_rng_state(state["random"])
+    return int(finished[-1].name.removeprefix("step-"))
+
+
+def remove_checkpoints(run: Path) -> None:
+    """Remove all checkpoints of a run."""
+    shutil.rmtree(run / FOLDER, ignore_errors=True)
+
+
+def _finished(run: Path) -> list[Path]:
+    return sorted(p for p in (run / FOLDER).glob("step-*") if re.fullmatch(r"step-\d+", p.name))
+
+
+def _state(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    weights, moments = get_state_dict(model, optimizer)
+    return {"model": weights, "optimizer": moments, "random": torch.get_rng_state()}
