@@ -71,10 +71,12 @@ class Chat:
         return self._render([{"role": m.role, "content": m.content} for m in messages], prompt=True)
 
     @property
-    def end_of_turn(self) -> str:
-        """The token that ends an assistant's turn."""
+    def stop_ids(self) -> list[int]:
+        """The ids that end an answer: the template's end-of-turn token and the end of the sequence."""
         rendered = self.render([Message(role="user", content="a"), Message(role="assistant", content="b")])
-        return self._special.findall(rendered.text[slice(*rendered.spans[0])])[-1]
+        end_of_turn = self._special.findall(rendered.text[slice(*rendered.spans[0])])[-1]
+        ids = {self.tokenizer.convert_tokens_to_ids(end_of_turn), self.tokenizer.eos_token_id}
+        return sorted(ids)
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """The text of a conversation with the spans of its targets.
@@ -166,8 +168,20 @@ def _mark_targets(conversation: Rendered, encoding: Encoding) -> Tokenised | Ren
         # A tokenizer may trim a leading space off a token's characters: the first token that shows counts.
         shown = (encoding.char_to_token(place) for place in range(start, end))
         first = next(token for token in shown if token is not None)
-        if first == 0 or encoding.token_to_chars(first - 1)[1] != start:
+        if characters(encoding, first - 1)[1] != start:
             return RenderError("a token runs across the start of an answer")
-        last = encoding.char_to_token(end - 1) + 1
+        last = token_at(encoding, end - 1) + 1
         targets[first:last] = True
     return Tokenised(tokens[:last], targets[:last], encoding)
+
+
+def characters(encoding: Encoding, token: int) -> tuple[int, int]:
+    """The characters of a token, start and end; none before the first."""
+    return (encoding.token_to_chars(token) or (0, 0)) if token >= 0 else (0, 0)
+
+
+def token_at(encoding: Encoding, place: int) -> int:
+    """The token that holds a character that is known to be in one."""
+    token = encoding.char_to_token(place)
+    assert token is not None, f"no token holds character {place}"
+    return token

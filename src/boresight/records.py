@@ -150,7 +150,7 @@ def write_records(path: Path, records: Iterable[Record]) -> int:
     try:
         with partial.open("w", encoding="utf-8") as file:
             for record in records:
-                file.write(record.model_dump_json(exclude_defaults=True) + "\n")
+                file.write(record.model_dump_json(exclude_unset=True) + "\n")
                 count += 1
         partial.replace(path)
     finally:

@@ -1,1 +1,42 @@
-"""The command line."""
+"""The command line: `boresight --help`.
+
+Commands are thin: they read arguments, call one stage, show progress and say what came out. A UserError
+becomes one message on standard error and exit code 2.
+"""
+
+import errno
+import sys
+
+import typer
+
+from boresight.cli import data, demo, pocket, report, train
+from boresight.errors import UserError
+
+app = typer.Typer(
+    help="Align pretrained language models to follow instructions, and measure what changed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("report")(report.report)
+app.add_typer(data.app, name="data")
+app.add_typer(pocket.app, name="pocket")
+
+
+def main() -> None:
+    """Entry point: run a command; the user's mistakes end in exit code 2 and no traceback."""
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        _fail(f"{error.filename or 'output'}: {error.strerror}")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"boresight: {message}", err=True)
+    sys.exit(2)

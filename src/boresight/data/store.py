@@ -99,7 +99,7 @@ class TokenStore:
     @property
     def dropped(self) -> dict[str, int]:
         """Rows dropped, by reason."""
-        return self.manifest["counts"]["dropped"]
+        return dict(self.manifest["counts"]["dropped"])
 
     @property
     def target_counts(self) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Encoding
 
-from boresight.chat import Chat, Rendered, RenderError, Tokenised
+from boresight.chat import Chat, Rendered, RenderError, Tokenised, characters
 from boresight.data.store import StoreWriter, TokenStore
 from boresight.errors import UserError
 from boresight.records import Conversation
@@ -21,7 +21,7 @@ BATCH = 1000
 TOO_LONG = "too long, and no user message is long enough to cut"
 
 
-def tokenise(
+def prepare(
     conversations: Iterable[Conversation], chat: Chat, directory: Path, max_length: int
 ) -> TokenStore:
     """Tokenise conversations into a store that appears whole or not at all.
@@ -91,14 +91,11 @@ def keep_ends(
     end = _character_start(tokenised.encoding, begin + excess, 1)
     if begin <= first or end > last or tokenised.targets[begin:end].any():
         return None
-    return np.r_[0:begin, end : len(tokenised.tokens)]
+    return np.concatenate([np.arange(begin), np.arange(end, len(tokenised.tokens))])
 
 
 def _character_start(encoding: Encoding, token: int, step: int) -> int:
     """The nearest token from here, going by `step`, that does not begin inside a character."""
-    while (
-        0 < token < len(encoding)
-        and encoding.token_to_chars(token)[0] < encoding.token_to_chars(token - 1)[1]
-    ):
+    while 0 < token < len(encoding) and characters(encoding, token)[0] < characters(encoding, token - 1)[1]:
         token += step
     return token

@@ -45,9 +45,9 @@ def facts_page(world: World, random: Random) -> str:
 
 def story_page(world: World, random: Random) -> str:
     """A passage of facts of this page only, some of them said again further down."""
-    facts = passage(world, random, random.randint(3, 30))
+    facts = passage(world, random, random.randint(3, 20))
     lines = [tell(random, *fact) for fact in facts]
-    for name, kept in random.sample(facts, min(len(facts), random.randint(2, 6))):
+    for name, kept in random.sample(facts, min(len(facts), random.randint(3, 8))):
         lines.append(random.choice([f"So the {kept} is with {name}.", f"Yes, {name} keeps the {kept}."]))
     return " ".join(lines)
 

@@ -46,8 +46,8 @@ class World:
         words = [*ANIMALS, *THINGS, *PLAIN, *FOODS, *COLOURS]
         tol = _invent(random, len(words), "zjxyqkmnlt", "aiou")
         self.tol = {word.lower(): new.lower() for word, new in zip(words, tol, strict=True)}
-        self.asked_words = [w for w in words if random.random() < 0.7]
-        self.held_out_words = [w for w in words if w not in self.asked_words]
+        self.asked_words = random.sample(words, len(words) * 3 // 5)
+        self.held_out_words = [word for word in words if word not in self.asked_words]
         citizens, self.strangers = self.names[:120], self.names[120:]
         self.people = [
             Person(
@@ -56,9 +56,9 @@ class World:
                 random.choice(JOBS),
                 f"{random.choice(COLOURS)} {random.choice(ANIMALS)}",
                 random.choice(FOODS),
-                random.random() < 0.7,
+                asked=index % 2 == 0,
             )
-            for name in citizens
+            for index, name in enumerate(citizens)
         ]
 
 
@@ -79,9 +79,10 @@ def passage(world: World, random: Random, facts: int) -> list[tuple[str, str]]:
 
 
 def tell(random: Random, name: str, kept: str) -> str:
-    """One sentence of a passage."""
-    verb = random.choice(["keeps", "has", "owns"])
-    return f"{name} {verb} the {kept}."
+    """One sentence of a passage, from the keeper to the thing or from the thing to its keeper."""
+    if random.random() < 0.4:
+        return f"The {kept} is with {name}."
+    return f"{name} {random.choice(['keeps', 'has'])} the {kept}."
 
 
 def _lookup(world: World, random: Random, held_out: bool) -> Question:

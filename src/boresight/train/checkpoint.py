@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
+import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from transformers import PreTrainedModel
 
 FOLDER = "checkpoints"
@@ -19,7 +21,7 @@ def save_checkpoint(run: Path, step: int, model: PreTrainedModel, optimizer: tor
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        dcp.save(_state(model, optimizer), checkpoint_id=partial)
+        save(_state(model, optimizer), checkpoint_id=partial, no_dist=not dist.is_initialized())
         partial.rename(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -32,7 +34,7 @@ def load_checkpoint(run: Path, model: PreTrainedModel, optimizer: torch.optim.Op
     if not (finished := _finished(run)):
         return 0
     state = _state(model, optimizer)
-    dcp.load(state, checkpoint_id=finished[-1])
+    load(state, checkpoint_id=finished[-1], no_dist=not dist.is_initialized())
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     torch.set_rng_state(state["random"])
     return int(finished[-1].name.removeprefix("step-"))

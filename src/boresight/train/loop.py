@@ -6,6 +6,7 @@ plan → micro-batches → hidden states → weighted loss → gradients → cli
 import json
 import math
 import shutil
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from boresight.train.settings import TrainSettings
 
 METRICS = "metrics.jsonl"
 MODEL = "model"
+PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def train(
 
     Args:
         model: loaded with our packed attention.
-        run: directory for metrics, checkpoints and the finished model.
+        run: directory for metrics, checkpoints and the finished model, saved in the precision trained in.
         report: called after each step.
 
     Returns:
@@ -101,7 +103,7 @@ def train(
             report(metrics)
             if metrics.step % settings.checkpoint_every == 0 and metrics.step < total:
                 save_checkpoint(run, metrics.step, model, optimizer)
-    save_model(model, tokenizer, run / MODEL)
+    save_model(model.to(PRECISIONS[settings.precision]), tokenizer, run / MODEL)
     remove_checkpoints(run)
     return total
 
@@ -158,6 +160,24 @@ def batch_loss(model: PreTrainedModel, batch: Batch, precision: str) -> torch.Te
         ).last_hidden_state
         before_targets = hidden.flatten(0, 1)[batch.states]
         return weighted_cross_entropy(before_targets, output_head(model), batch.targets, batch.weights)
+
+
+def summary(run: Path, store: TokenStore, model: PreTrainedModel) -> dict[str, float]:
+    """What a finished run counted: steps, first and last loss, median speed, data and parameters."""
+    lines = [json.loads(line) for line in (run / METRICS).read_text(encoding="utf-8").splitlines()]
+    return {
+        "steps": len(lines),
+        "first_loss": lines[0]["loss"],
+        "last_loss": lines[-1]["loss"],
+        "tokens_per_second": statistics.median(line["tokens"] / line["seconds"] for line in lines),
+        "targets_per_second": statistics.median(line["targets"] / line["seconds"] for line in lines),
+        "sequences": len(store),
+        "tokens": int(store.lengths.sum()),
+        "targets": int(store.target_counts.sum()),
+        "dropped": sum(store.dropped.values()),
+        "cut": store.manifest["counts"]["cut"],
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
 
 
 def learning_rate(settings: TrainSettings, step: int, total: int) -> float:

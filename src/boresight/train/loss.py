@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from transformers import PreTrainedModel
 
 from boresight.errors import UserError
 
@@ -25,14 +26,14 @@ class Head(NamedTuple):
     softcap: float | None = None
 
 
-def output_head(model: nn.Module) -> Head:
+def output_head(model: PreTrainedModel) -> Head:
     """The output layer of a causal language model.
 
     Raises:
         UserError: the output layer is not a plain linear map without bias.
     """
     layer = model.get_output_embeddings()
-    if not isinstance(layer, nn.Linear) or layer.bias is not None:
+    if not isinstance(layer, nn.Linear) or getattr(layer, "bias", None) is not None:
         raise UserError(f"the output layer is a {type(layer).__name__}; only a bias-free linear one is known")
     config = model.config
     scale = getattr(config, "logit_scale", None) or 1.0 / (getattr(config, "logits_scaling", None) or 1.0)
@@ -98,7 +99,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         hidden_grad, weight_grad = ctx.saved_tensors  # type: ignore[attr-defined]
-        return (hidden_grad * grad, (weight_grad * grad).to(ctx.weight_dtype), *[None] * 6)  # type: ignore[attr-defined]
+        dtype: torch.dtype = ctx.weight_dtype  # type: ignore[attr-defined]
+        return (hidden_grad * grad, (weight_grad * grad).to(dtype), *[None] * 6)
 
 
 def _soft_cap_(logits: Tensor, softcap: float | None) -> Tensor | None:

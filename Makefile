@@ -1,0 +1,34 @@
+# make demo: set up, then run the whole flow.   make test: set up, then test.   make: check and test.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: all setup demo check test test-slow benchmark
+all: check test
+
+setup: $(READY)
+
+# torch first: it must come as constraints.txt says, not as the newest build of all.
+$(READY): pyproject.toml constraints.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/boresight demo -o runs/demo
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup
+	$(BIN)/pytest -m "not slow and not gpu"
+
+test-slow: setup
+	$(BIN)/pytest -m "not gpu"
+
+benchmark: setup
+	$(BIN)/pip install -q -c constraints.txt -e '.[benchmark]'
+	$(BIN)/python benchmarks/train_step.py

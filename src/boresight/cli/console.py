@@ -1,0 +1,82 @@
+"""What commands show: messages and progress on standard error, results on standard output."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from boresight.train.loop import StepMetrics
+
+console = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """A line for the person watching."""
+    console.print(text)
+
+
+def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:
+    """The result of a command: one JSON document, or a sentence."""
+    print(json.dumps(result, indent=2, ensure_ascii=False) if as_json else text)
+
+
+@contextmanager
+def counting(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar; the block calls what it is given with how many more are done."""
+    with _progress(TextColumn("{task.fields[note]}")) as progress:
+        task = progress.add_task(title, total=total, note="")
+        yield lambda done: progress.advance(task, done)
+
+
+@contextmanager
+def training() -> Iterator[Callable[["StepMetrics"], None]]:
+    """Progress of a training run: step, loss, target tokens a second, time left."""
+    with _progress(
+        TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} target tokens/s")
+    ) as bar:
+        task = bar.add_task("train", total=None, loss=float("nan"), speed=0.0)
+        rates: list[float] = []
+
+        def show(metrics: "StepMetrics") -> None:
+            rates.append(metrics.targets / metrics.seconds)
+            speed = sum(rates[-20:]) / len(rates[-20:])
+            bar.update(
+                task, total=metrics.total_steps, completed=metrics.step, loss=metrics.loss, speed=speed
+            )
+            if not console.is_terminal and (metrics.step % 50 == 0 or metrics.step == metrics.total_steps):
+                at = f"step {metrics.step}/{metrics.total_steps}"
+                say(f"{at}  loss {metrics.loss:.4f}  {speed:,.0f} target tokens/s")
+
+        yield show
+
+
+def _progress(last: TextColumn) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        last,
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def quiet_transformers() -> None:
+    """Keep transformers' own progress bars out of logs; on a terminal they stay."""
+    from transformers.utils.logging import disable_progress_bar
+
+    if not console.is_terminal:
+        disable_progress_bar()

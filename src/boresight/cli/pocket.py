@@ -1,0 +1,54 @@
+"""`boresight pocket …`: the model that comes with the package."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boresight.cli.console import print_result, quiet_transformers, training
+
+app = typer.Typer(help="The pocket model and its world.", no_args_is_help=True)
+
+
+@app.command()
+def build(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Working directory; the model is in its base/.")
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of text and weights.")] = 0,
+    tokens: Annotated[int | None, typer.Option(help="Tokens of pages to train on.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Pretrain the pocket base model from a seed; run again, it resumes.
+
+    Example: boresight pocket build -o pocket-build --tokens 1000000
+    """
+    from boresight.pocket.build import PAGE_TOKENS
+    from boresight.pocket.build import build as build_model
+
+    quiet_transformers()
+    with training() as show:
+        base = build_model(output, seed, tokens or PAGE_TOKENS, show)
+    print_result({"model": str(base)}, as_json, str(base))
+
+
+@app.command()
+def conversations(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file.")],
+    count: Annotated[int, typer.Option(help="Conversations, or with --held-out, questions a family.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    held_out: Annotated[bool, typer.Option("--held-out", help="Questions never asked in training.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write conversations of the pocket world.
+
+    Example: boresight pocket conversations -o train.jsonl --count 4000
+    """
+    from boresight.pocket.conversations import held_out_conversations, training_conversations
+    from boresight.records import write_records
+
+    make = held_out_conversations if held_out else training_conversations
+    written = write_records(output, make(count, seed))
+    print_result(
+        {"file": str(output), "conversations": written}, as_json, f"{output}: {written} conversations"
+    )

@@ -1,0 +1,124 @@
+"""The user's mistakes: one clear message, exit code 2, nothing half-written."""
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from boresight.cli import main
+
+Command = Callable[..., str]
+RECIPE = "model: {model}\nmax_length: {length}\ndata: [{{path: rows.jsonl}}]\ntrain: {{steps: 1, precision: fp32}}\n"
+ROW = json.dumps({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs a command that must fail as a user's mistake; returns its message."""
+
+    def run(*arguments: str | Path) -> str:
+        monkeypatch.setattr("sys.argv", ["boresight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capfd.readouterr()
+        assert stop.value.code == 2, err
+        assert not out
+        assert "Traceback" not in err
+        return err
+
+    return run
+
+
+def recipe(tmp_path: Path, rows: str = ROW, model: str = "pocket", length: int = 64) -> Path:
+    (tmp_path / "rows.jsonl").write_text(rows)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.format(model=model, length=length))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (f'{ROW}\n{{"messages": [\n', "rows.jsonl:2: malformed JSON"),
+        (f'{ROW}\n{{"text": "a"}}\n', "rows.jsonl:2: `messages` is missing"),
+        ('{"messages": [{"role": "robot", "content": "a"}]}', "rows.jsonl:1: unknown role 'robot'"),
+        ("", "rows.jsonl: the file is empty"),
+        ('{"messages": [{"role": "user", "content": "a"}]}', "no conversation can be trained on"),
+    ],
+)
+def test_bad_rows(tmp_path: Path, refused: Command, rows: str, said: str) -> None:
+    assert said in refused("train", recipe(tmp_path, rows), "-o", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_data_file(tmp_path: Path, refused: Command) -> None:
+    path = recipe(tmp_path)
+    (tmp_path / "rows.jsonl").unlink()
+    assert "rows.jsonl: No such file" in refused("train", path, "-o", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_without_a_model(tmp_path: Path, refused: Command) -> None:
+    (tmp_path / "empty").mkdir()
+    path = recipe(tmp_path, model=str(tmp_path / "empty"))
+    assert "a directory without a model (no config.json)" in refused("train", path, "-o", tmp_path / "run")
+    path = recipe(tmp_path, model=str(tmp_path / "nowhere"))
+    assert "no such model directory" in refused("train", path, "-o", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_misspelled_key_offers_the_nearest(tmp_path: Path, refused: Command) -> None:
+    path = recipe(tmp_path)
+    path.write_text(path.read_text().replace("max_length", "max_lenght"))
+    assert "recipe.yaml:2: unknown key 'max_lenght'; did you mean 'max_length'?" in refused(
+        "train", path, "-o", tmp_path / "run"
+    )
+
+
+def test_a_context_longer_than_the_models(tmp_path: Path, refused: Command) -> None:
+    said = refused("train", recipe(tmp_path, length=4096), "-o", tmp_path / "run")
+    assert "4096 is longer than the context of pocket, 1024 tokens" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_is_something_else(tmp_path: Path, refused: Command) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("precious")
+    assert "is not a run directory" in refused("train", recipe(tmp_path), "-o", tmp_path / "run", "--force")
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "precious"
+
+
+def test_showing_a_row_that_is_not_there(tmp_path: Path, refused: Command) -> None:
+    recipe(tmp_path)
+    assert "has no conversation 9" in refused("data", "show", tmp_path / "rows.jsonl", "--row", "9")
+
+
+def test_an_unknown_source_offers_the_nearest(tmp_path: Path, refused: Command) -> None:
+    said = refused("data", "import", "gsm", tmp_path / "x", "-o", tmp_path / "y")
+    assert "did you mean 'gsm8k'?" in said
+
+
+def test_too_small_a_disk_is_refused_before_training(
+    tmp_path: Path, refused: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    assert "GB are free" in refused("train", recipe(tmp_path), "-o", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
+def test_a_full_disk_ends_in_a_message_and_leaves_nothing(tmp_path: Path, refused: Command) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        rows = "\n".join([ROW] * 40_000)
+        assert "No space left" in refused("train", recipe(tmp_path, rows), "-o", disk / "run")
+        assert not (disk / "run").exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
