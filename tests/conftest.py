@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from boresight.chat import Chat
@@ -97,7 +106,7 @@ def make_byte_tokenizer() -> Callable[..., PreTrainedTokenizerFast]:
 
 @pytest.fixture(scope="session")
 def make_metaspace_tokenizer() -> Callable[..., PreTrainedTokenizerFast]:
-    """A SentencePiece-like BPE with byte fallback: `legacy` as in Llama-2's files, else as newer files are."""
+    """A SentencePiece-like BPE with byte fallback: `legacy` is as Llama-2's files are."""
 
     def make(legacy: bool = True) -> PreTrainedTokenizerFast:
         trained = Tokenizer(models.BPE())
@@ -105,7 +114,8 @@ def make_metaspace_tokenizer() -> Callable[..., PreTrainedTokenizerFast]:
         trainer = trainers.BpeTrainer(
             vocab_size=700, special_tokens=SPECIAL + HEADERS + BYTES, show_progress=False
         )
-        trained.train_from_iterator(_texts(), trainer)
+        # As in SentencePiece, a line break is a byte of its own and never part of a longer token.
+        trained.train_from_iterator((text.replace("\n", " ") for text in _texts()), trainer)
         model = json.loads(trained.to_str())["model"]
         tokenizer = Tokenizer(
             models.BPE(

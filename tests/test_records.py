@@ -32,7 +32,10 @@ def write_lines(path: Path, *lines: str) -> Path:
         ('{"messages": "Hi"}', "messages"),
         ("[1, 2]", "object"),
         ('"Hi"', "object"),
-        ('{"messages": [{"role": "human", "content": "Hi"}]}', "unknown role 'human'.*system, user, assistant"),
+        (
+            '{"messages": [{"role": "human", "content": "Hi"}]}',
+            "unknown role 'human'.*system, user, assistant",
+        ),
         ('{"messages": [{"role": "user", "content": 5}]}', r"messages\.0\.content.*string"),
         ('{"messages": [{"role": "user", "content": null}]}', r"messages\.0\.content.*string"),
         ('{"messages": [{"role": "user", "content": ["Hi"]}]}', r"messages\.0\.content.*string"),
@@ -89,8 +92,10 @@ def test_line_separators_of_unicode_do_not_end_a_line(tmp_path: Path) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 text = st.text(st.characters(codec="utf-8"), max_size=30)
@@ -144,7 +149,9 @@ def test_a_generated_id_is_written_and_read_back(tmp_path: Path) -> None:
 def test_other_records_come_back_equal(tmp_path: Path) -> None:
     prompt = [Message(role="user", content="2+2?")]
     records = [
-        Response(id="a", prompt=prompt, output="4", model="m", draw=3, finish_reason="length", usage={"n": 1}),
+        Response(
+            id="a", prompt=prompt, output="4", model="m", draw=3, finish_reason="length", usage={"n": 1}
+        ),
         Response(id="b", prompt=prompt, output="", model="m", reference="4"),
     ]
     write_records(tmp_path / "responses.jsonl", records)
@@ -157,7 +164,7 @@ def test_other_records_come_back_equal(tmp_path: Path) -> None:
 def test_writing_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "out.jsonl", GOOD)
 
-    def records():  # noqa: ANN202
+    def records():
         yield Conversation(messages=[Message(role="user", content="Hi")])
         raise RuntimeError
 

@@ -158,7 +158,13 @@ def test_reading_what_is_no_run(content: str | None, tmp_path: Path) -> None:
 
 
 def test_differences_worked_by_hand() -> None:
-    before = {"command": "a", "seed": 0, "config": {"x": 1, "y": [1]}, "inputs": {"f": "1"}, "started": "then"}
+    before = {
+        "command": "a",
+        "seed": 0,
+        "config": {"x": 1, "y": [1]},
+        "inputs": {"f": "1"},
+        "started": "then",
+    }
     now = {"command": "a", "seed": 0, "config": {"x": 1, "y": [2]}, "inputs": {"g": "1"}, "started": "now"}
     assert differences(before, before) == []
     assert differences(before, now) == ["config.y", "inputs.f", "inputs.g"]
@@ -172,7 +178,9 @@ def test_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     assert digest(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_digest_of_a_directory_sees_names_and_contents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_of_a_directory_sees_names_and_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(runs, "WHOLE", 2**21)
     seen = set()
     for name, content in (("a", b"1"), ("a", b"2"), ("b", b"1"), ("sub/a", b"1"), ("a", b"1" * 2**22)):

@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jinja2 import TemplateError
-from tokenizers import Encoding
+from tokenizers import Encoding, Tokenizer
+from tokenizers.processors import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
 from boresight.errors import UserError
@@ -20,7 +21,7 @@ from boresight.records import Message
 
 Template = Literal["own", "tulu", "chatml"]
 MARK = "\ue000{}\ue001"
-"""Stands in for an assistant's text, in private-use characters, to see what a template puts around it."""
+"""Stands in for a message's text, in private-use characters, to see what a template puts around it."""
 
 
 class RenderError(Exception):
@@ -28,10 +29,11 @@ class RenderError(Exception):
 
 
 class Rendered(NamedTuple):
-    """The text of a conversation and the character spans, start and end, of its targets."""
+    """The text of a conversation, with character spans, start and end, of its targets and of its messages."""
 
     text: str
     spans: list[tuple[int, int]]
+    messages: list[tuple[int, int]]
 
 
 class Tokenised(NamedTuple):
@@ -64,6 +66,11 @@ class Chat:
             raise UserError("chatml needs a tokenizer that knows <|im_end|>; ask for tulu")
         special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
         self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or "$^")
+        # A copy of our own: no truncation or padding left over from others, and offsets as they are.
+        self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.post_processor = ByteLevel(trim_offsets=False)
         self._lead = self._find_lead()
 
     def prompt(self, messages: Sequence[Message]) -> str:
@@ -90,29 +97,30 @@ class Chat:
         plain = [{"role": m.role, "content": m.content} for m in messages]
         text = self._render(plain)
         around = re.split("\ue000\\d+\ue001", self._render(_marked(plain)))
-        answers = [m for m in messages if m.role == "assistant"]
-        if len(around) != len(answers) + 1:
-            raise RenderError("the template leaves out an assistant message")
-        spans, at = [], 0
-        for answer, before, after in zip(answers, around, around[1:], strict=False):
+        if len(around) != len(messages) + 1:
+            raise RenderError("the template leaves out a message")
+        if not text.startswith(around[0]):
+            raise RenderError("the template rewrites a message")
+        spans, places, at = [], [], 0
+        for message, before, after in zip(messages, around, around[1:], strict=False):
             start = at + len(before)
-            at = start + self._written(answer.content, text, start, after)
-            if answer.train and answer.content.strip():
-                start -= len(self._lead) if before.endswith(self._lead) else 0
-                spans.append((start, at + self._end_of_turn(after)))
-        if text[at:] != around[-1] or not text.startswith(around[0]):
+            at = start + _written(message.content, text, start, after)
+            places.append((start, at))
+            if message.role == "assistant" and message.train and message.content.strip():
+                lead = len(self._lead) if before.endswith(self._lead) else 0
+                spans.append((start - lead, at + self._end_of_turn(after)))
+        if text[at:] != around[-1]:
             raise RenderError("the template rewrites a message")
         if not spans:
             raise RenderError("no assistant message to train on")
-        return Rendered(text, spans)
+        return Rendered(text, spans, places)
 
     def tokenise(self, conversations: Sequence[Rendered]) -> list[Tokenised | RenderError]:
         """Tokens and targets of rendered conversations, on all cores; an error in place of what is not exact.
 
         What follows the last target is left off: nothing is learned from it.
         """
-        backend = self.tokenizer.backend_tokenizer
-        encodings = backend.encode_batch([c.text for c in conversations], add_special_tokens=False)
+        encodings = self._backend.encode_batch([c.text for c in conversations], add_special_tokens=False)
         return [_mark_targets(c, e) for c, e in zip(conversations, encodings, strict=True)]
 
     def _render(self, messages: list[dict[str, str]], prompt: bool = False) -> str:
@@ -126,21 +134,15 @@ class Chat:
 
     def _find_lead(self) -> str:
         """What the template puts between the end of a prompt and the answer: often nothing or a space."""
-        question = {"role": "user", "content": "a"}
-        asked = self._render([question], prompt=True)
-        answered = self._render([question, {"role": "assistant", "content": MARK.format(0)}])
-        if not answered.startswith(asked):
-            raise UserError(
-                "the chat template's prompt is not how its own conversations begin; use tulu or chatml"
-            )
-        return answered[len(asked) : answered.index(MARK.format(0))]
-
-    def _written(self, content: str, text: str, start: int, after: str) -> int:
-        """Length of an answer as the template wrote it: whole, or stripped of white space."""
-        for written in (content, content.strip()):
-            if text.startswith(written + after, start):
-                return len(written)
-        raise RenderError("the template rewrites an assistant message")
+        question, mark = {"role": "user", "content": "a"}, MARK.format(0)
+        try:
+            asked = self._render([question], prompt=True)
+            answered = self._render([question, {"role": "assistant", "content": mark}])
+        except RenderError as error:
+            raise UserError(f"the chat template cannot be used: {error}; ask for tulu or chatml") from error
+        if not answered.startswith(asked) or mark not in answered:
+            raise UserError("the chat template's prompt is not how its conversations begin; ask for tulu")
+        return answered[len(asked) : answered.index(mark)]
 
     def _end_of_turn(self, after: str) -> int:
         """Length of the end-of-turn token, and any space before it, in what follows an answer."""
@@ -152,12 +154,18 @@ class Chat:
 
 
 def _marked(messages: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The same messages with a mark in place of each assistant's text."""
+    """The same messages with a mark in place of each text."""
     if any("\ue000" in m["content"] for m in messages):
-        raise RenderError("a message contains U+E000, which marks answers here")
-    return [
-        m | {"content": MARK.format(i)} if m["role"] == "assistant" else m for i, m in enumerate(messages)
-    ]
+        raise RenderError("a message contains U+E000, which marks messages here")
+    return [m | {"content": MARK.format(i)} for i, m in enumerate(messages)]
+
+
+def _written(content: str, text: str, start: int, after: str) -> int:
+    """Length of a message as the template wrote it: whole, or stripped of white space."""
+    for written in (content, content.strip()):
+        if text.startswith(written + after, start):
+            return len(written)
+    raise RenderError("the template rewrites a message")
 
 
 def _mark_targets(conversation: Rendered, encoding: Encoding) -> Tokenised | RenderError:
@@ -165,23 +173,16 @@ def _mark_targets(conversation: Rendered, encoding: Encoding) -> Tokenised | Ren
     targets = np.zeros(len(tokens), dtype=bool)
     last = 0
     for start, end in conversation.spans:
-        # A tokenizer may trim a leading space off a token's characters: the first token that shows counts.
-        shown = (encoding.char_to_token(place) for place in range(start, end))
-        first = next(token for token in shown if token is not None)
-        if characters(encoding, first - 1)[1] != start:
+        first, final = encoding.char_to_token(start), encoding.char_to_token(end - 1)
+        if first is None or final is None:
+            return RenderError("the tokenizer drops characters of an answer")
+        if first == 0 or characters(encoding, first - 1)[1] != start:
             return RenderError("a token runs across the start of an answer")
-        last = token_at(encoding, end - 1) + 1
+        last = final + 1
         targets[first:last] = True
     return Tokenised(tokens[:last], targets[:last], encoding)
 
 
 def characters(encoding: Encoding, token: int) -> tuple[int, int]:
-    """The characters of a token, start and end; none before the first."""
-    return (encoding.token_to_chars(token) or (0, 0)) if token >= 0 else (0, 0)
-
-
-def token_at(encoding: Encoding, place: int) -> int:
-    """The token that holds a character that is known to be in one."""
-    token = encoding.char_to_token(place)
-    assert token is not None, f"no token holds character {place}"
-    return token
+    """The characters of a token, start and end."""
+    return encoding.token_to_chars(token) or (0, 0)

@@ -105,12 +105,13 @@ def enumerate_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     number = 0
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                line = raw.decode("utf-8")
                 if line.strip():
                     yield number, line
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}:{number + 1}: not UTF-8 text ({error.reason})") from error
+        raise UserError(f"{path}:{number}: not UTF-8 text ({error.reason})") from error
     except OSError as error:
         raise UserError(f"{path}: {os.strerror(error.errno or 0)}") from error
 

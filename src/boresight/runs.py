@@ -39,8 +39,14 @@ def atomic_write(path: Path, text: str) -> None:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the files of a directory (weights over 64 MiB: their size and both ends)."""
+    """SHA-256 of a file, or of the files of a directory (weights over 64 MiB: their size and both ends).
+
+    Raises:
+        UserError: there is nothing at `path`.
+    """
     total = hashlib.sha256()
+    if not path.exists():
+        raise UserError(f"{path}: no such file or directory")
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -55,7 +55,9 @@ def test_over_long_rows_lose_the_middle_of_the_longest_user_message(chat: Chat, 
     assert cut.lengths[0] == 200 < whole.lengths[0]
     assert targets_of(cut, 0) == targets_of(whole, 0)
     text = text_of(chat, cut, 0)
-    assert text.startswith("<s><|user|>\nShort one.\n<|assistant|>\nYes, short.</s>\n<|user|>\nRead this first.")
+    assert text.startswith(
+        "<s><|user|>\nShort one.\n<|assistant|>\nYes, short.</s>\n<|user|>\nRead this first."
+    )
     assert text.endswith("what did you read?\n<|assistant|>\nParagraphs, sixty of them.</s>")
     assert_middle_is_gone(whole.sequence(0)[0], cut.sequence(0)[0])
     counts = cut.manifest["counts"]

@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from boresight.errors import UserError
 from boresight.pocket.conversations import held_out_conversations, training_conversations
 from boresight.pocket.pages import ANSWERED, CUES, page, question_page
 from boresight.pocket.world import FAMILIES, World, ask
@@ -68,6 +69,11 @@ def test_held_out_questions_differ_and_cover_every_family() -> None:
     conversations = held_out_conversations(50, seed=2)
     assert len({c.id for c in conversations}) == len(conversations) == 50 * len(FAMILIES)
     assert {c.family for c in conversations} == set(FAMILIES)
+
+
+def test_more_questions_than_the_world_holds_are_refused() -> None:
+    with pytest.raises(UserError, match="holds only about 1"):
+        held_out_conversations(1000, seed=2)
 
 
 def test_every_cue_is_answered_at_the_stated_rate() -> None:

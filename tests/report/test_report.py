@@ -23,7 +23,7 @@ FAMILIES = (
     "opposites",
     "summary of a chapter",
 )
-CUES = ("Q:/A: cue", "plain question", "chat template")
+CUES = ("Q: … A:", "Question: … Answer:, 4 examples", "chat template")
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> \u202eevil\u200b {{ 7 * 7 }} $x^2$ 漢字"
 CONFIG = {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 4}
 
@@ -192,7 +192,7 @@ def test_the_headline_states_the_outcome_and_compares_with_the_model_training_be
     assert f"Each prompted its best way, {first}" in words(page)
     assert f"and base {100 * base.best_accuracy.value:.1f} %" in words(page)
     assert "aligned minus base" in words(page)
-    assert aligned.best == "chat template" and base.best == "Q:/A: cue"
+    assert aligned.best == "chat template" and base.best == CUES[0]
 
 
 def test_the_page_asks_nothing_of_the_network_and_is_the_same_every_time(runs, tmp_path):

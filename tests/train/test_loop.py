@@ -141,7 +141,10 @@ def test_the_finished_model_loads_with_tokenizer_and_template(
     steps = train(model, tokenizer, store, settings(), tmp_path)
     assert steps == 6
     saved = tmp_path / loop.MODEL
-    loaded, loaded_tokenizer = AutoModelForCausalLM.from_pretrained(saved), AutoTokenizer.from_pretrained(saved)
+    loaded, loaded_tokenizer = (
+        AutoModelForCausalLM.from_pretrained(saved),
+        AutoTokenizer.from_pretrained(saved),
+    )
     tokens = torch.arange(3, 40)[None]
     plain = make_model(attention="sdpa")
     plain.load_state_dict(model.state_dict())

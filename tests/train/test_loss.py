@@ -40,7 +40,7 @@ def test_loss_and_gradients_are_those_of_torch(
     dtype: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loss, "CHUNK_LOGITS", chunk_rows * VOCABULARY)
+    monkeypatch.setattr(loss, "chunk_rows", lambda *_: chunk_rows)
     hidden, weight, targets, weights = inputs(dtype)
     expected = plain(hidden, weight, targets, weights, scale, softcap)
     expected_gradients = torch.autograd.grad(expected * 3, (hidden, weight))
@@ -52,7 +52,7 @@ def test_loss_and_gradients_are_those_of_torch(
 
 
 def test_a_chunk_smaller_than_one_row_still_takes_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "CHUNK_LOGITS", 1)
+    monkeypatch.setattr(loss, "chunk_rows", lambda *_: 1)
     hidden, weight, targets, weights = inputs()
     ours = weighted_cross_entropy(hidden, Head(weight), targets, weights)
     torch.testing.assert_close(ours, plain(hidden, weight, targets, weights, 1.0, None))
@@ -60,7 +60,7 @@ def test_a_chunk_smaller_than_one_row_still_takes_a_row(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("scale", "softcap"), [(1.0, None), (0.5, 2.0)])
 def test_gradcheck(scale: float, softcap: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loss, "CHUNK_LOGITS", 5 * VOCABULARY)
+    monkeypatch.setattr(loss, "chunk_rows", lambda *_: 5)
     hidden, weight, targets, weights = inputs(torch.float64)
     assert torch.autograd.gradcheck(
         lambda h, w: weighted_cross_entropy(h, Head(w, scale, softcap), targets, weights), (hidden, weight)

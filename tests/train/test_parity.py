@@ -69,9 +69,7 @@ def brute_force(model: PreTrainedModel, store: TokenStore, alpha: float) -> tupl
     return total, gradients(model)
 
 
-def assert_same(
-    ours: tuple[float, Gradient], expected: tuple[float, Gradient], tolerance: float
-) -> None:
+def assert_same(ours: tuple[float, Gradient], expected: tuple[float, Gradient], tolerance: float) -> None:
     assert ours[0] == pytest.approx(expected[0], rel=tolerance)
     assert ours[1].keys() == expected[1].keys()
     for name, wanted in expected[1].items():
@@ -105,9 +103,7 @@ def check(store: TokenStore, make_model: Callable[..., PreTrainedModel]) -> Pari
     ) -> None:
         key = (kind, dtype, tuple(changes.items()))
         model = models(*key)[0]
-        step = one_step(
-            store, model, ranks, batching=strategy, loss=alpha, tokens_per_micro_batch=capacity
-        )
+        step = one_step(store, model, ranks, batching=strategy, loss=alpha, tokens_per_micro_batch=capacity)
         assert len(step.ranks) == ranks
         assert_same(ours(model, store, step), expected(*key, alpha), TOLERANCE[dtype])
 

@@ -32,9 +32,10 @@ SETTINGS = TrainSettings(
     checkpoint_every=2,
     seed=7,
 )
+PATIENCE = 180
+"""Seconds to wait for another process before the test fails."""
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["boresight.train.loop", "boresight.data.tokenise"])
-Killed = Callable[[Path], bool]
 
 
 def new_model() -> LlamaForCausalLM:
@@ -69,7 +70,9 @@ def train_and_kill(store: Path, tokenizer: Path, run: Path, when: Callable[[Path
     """Train in another process and kill it without warning as soon as `when` holds."""
     process = PROCESSES.Process(target=train_here, args=(store, tokenizer, run, 0.02))
     process.start()
+    give_up = time.monotonic() + PATIENCE
     while process.is_alive() and not when(run):
+        assert time.monotonic() < give_up, "the moment to kill it never came"
         time.sleep(0.0005)
     process.kill()
     process.join()
@@ -115,39 +118,34 @@ def places(
 def whole(places: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that nothing interrupted."""
     run = tmp_path_factory.mktemp("whole")
-    process = PROCESSES.Process(target=train_here, args=(*places, run))
-    process.start()
-    process.join()
-    assert process.exitcode == 0
+    finish(places, run)
     return run
 
 
-def resume(places: tuple[Path, Path], run: Path) -> None:
+def finish(places: tuple[Path, Path], run: Path) -> None:
+    """Start or resume a run, in another process, and let it end."""
     process = PROCESSES.Process(target=train_here, args=(*places, run))
     process.start()
-    process.join()
+    process.join(PATIENCE)
+    process.kill()
     assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_killed_at_random_steps(
-    seed: int, places: tuple[Path, Path], whole: Path, tmp_path: Path
-) -> None:
+def test_killed_at_random_steps(seed: int, places: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
     first, second = sorted(random.Random(seed).sample(range(1, STEPS), 2))
     run = tmp_path / "run"
     for lines in (first, second):
         train_and_kill(*places, run, lambda run, lines=lines: lines_written(run) >= lines)
-    resume(places, run)
+    finish(places, run)
     assert_same_run(run, whole)
 
 
 @pytest.mark.parametrize("pattern", ["checkpoints/*.partial", "checkpoints/step-00000006*", "model.partial"])
-def test_killed_while_writing(
-    pattern: str, places: tuple[Path, Path], whole: Path, tmp_path: Path
-) -> None:
+def test_killed_while_writing(pattern: str, places: tuple[Path, Path], whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train_and_kill(*places, run, lambda run: any(run.glob(pattern)))
-    resume(places, run)
+    finish(places, run)
     assert_same_run(run, whole)
 
 
@@ -161,7 +159,7 @@ def test_killed_while_a_checkpoint_is_half_written(
     half = good.with_name("step-00000006.partial")
     shutil.copytree(good, half, dirs_exist_ok=True)
     (half / ".metadata").unlink()
-    resume(places, run)
+    finish(places, run)
     assert_same_run(run, whole)
 
 
@@ -187,7 +185,7 @@ def test_killed_while_the_checkpoints_are_removed_at_the_end(
     with monkeypatch.context() as patch, pytest.raises(Kill):
         patch.setattr(shutil, "rmtree", removed_in_part)
         train_here(*places, run)
-    resume(places, run)
+    finish(places, run)
     assert_same_run(run, whole)
 
 
@@ -199,9 +197,7 @@ def test_metrics_taken_over_on_resuming_are_on_disk_at_once(tmp_path: Path) -> N
         assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
 
 
-def test_resumes_under_another_batching(
-    places: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_resumes_under_another_batching(places: tuple[Path, Path], tmp_path: Path) -> None:
     """The state of a run does not know how its steps are cut: only rounding may differ."""
     ends = []
     for name, first, then in (("same", "balanced", "balanced"), ("other", "padded", "packed")):
@@ -216,7 +212,7 @@ def test_resumes_under_another_batching(
             stop_after(model, settings, places, run, steps)
         ends.append(final_weights(run))
     for name, weight in ends[0].items():
-        torch.testing.assert_close(weight, ends[1][name], rtol=1e-3, atol=1e-5)
+        assert (weight - ends[1][name]).norm() <= 1e-4 * weight.norm(), name
 
 
 def stop_after(

@@ -46,7 +46,7 @@ def test_order_of_strategies_on_long_and_short_mixed() -> None:
     waste = by_strategy(lengths, Cost(7e9, 32 * 4096.0), 8, tokens_per_micro_batch=16_384)
     assert waste["padded"].padding > 2 * waste["sorted"].padding > 0
     assert waste["balanced"].idle == min(w.idle for w in waste.values())
-    assert waste["balanced"].idle < 0.05 < waste["padded"].idle
+    assert waste["balanced"].idle < 0.12 < 0.3 < waste["padded"].idle
 
 
 def test_simulates_one_epoch_whatever_the_run() -> None:

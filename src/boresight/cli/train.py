@@ -39,7 +39,8 @@ def train_recipe(recipe: "Recipe", output: Path, force: bool = False) -> dict[st
     from boresight.recipe import check_fits
     from boresight.runs import Run
     from boresight.train.attention import NAME
-    from boresight.train.loop import summary
+    from boresight.train.checkpoint import remove_checkpoints
+    from boresight.train.loop import MODEL, summary
     from boresight.train.loop import train as train_model
 
     quiet_transformers()
@@ -58,8 +59,10 @@ def train_recipe(recipe: "Recipe", output: Path, force: bool = False) -> dict[st
         say(f"{size}; dropped: {store.dropped or 'none'}")
         model = load_model(recipe.model, attention=NAME)
         model.generation_config.eos_token_id = chat.stop_ids
-        with training() as show:
-            train_model(model, tokenizer, store, recipe.train, output, show)
+        if not (output / MODEL).exists():
+            with training() as show:
+                train_model(model, tokenizer, store, recipe.train, output, show)
+        remove_checkpoints(output)
         counts = summary(output, store, model)
         run.finish(counts)
     return counts

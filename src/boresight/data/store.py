@@ -9,6 +9,7 @@ Opening a store reads the offsets alone: start-up and memory do not grow with th
 """
 
 import json
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -68,8 +69,9 @@ class StoreWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for file in (self._tokens, self._targets, self._offsets):
-            file.close()
+        with ExitStack() as closing:  # a full disk fails a close, and the others must follow all the same
+            for file in (self._tokens, self._targets, self._offsets):
+                closing.callback(file.close)
         if kind is None:
             manifest = {"counts": asdict(self.counts), **self.description}
             atomic_write(self.directory / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False))

@@ -77,21 +77,19 @@ def keep_ends(
     conversation: Conversation, rendered: Rendered, tokenised: Tokenised, max_length: int
 ) -> np.ndarray | None:
     """The tokens that stay when the middle of the longest user message goes; None if it is too short."""
-    texts = [m.content.strip() for m in conversation.messages if m.role == "user"]
-    longest = max(texts, key=len, default="")
-    start = rendered.text.find(longest)
-    if not longest or start < 0:
-        return None
+    users = [s for s, m in zip(rendered.messages, conversation.messages, strict=True) if m.role == "user"]
+    start, end = max(users, key=lambda span: span[1] - span[0], default=(0, 0))
     first = tokenised.encoding.char_to_token(start)
-    last = tokenised.encoding.char_to_token(start + len(longest) - 1)
+    last = tokenised.encoding.char_to_token(end - 1) if end > start else None
     excess = len(tokenised.tokens) - max_length
     if first is None or last is None or last >= len(tokenised.tokens) or last - first - 1 <= excess:
         return None
     begin = _character_start(tokenised.encoding, first + (last - first - excess) // 2, -1)
-    end = _character_start(tokenised.encoding, begin + excess, 1)
-    if begin <= first or end > last or tokenised.targets[begin:end].any():
+    until = _character_start(tokenised.encoding, begin + excess, 1)
+    if begin <= first or until > last:
         return None
-    return np.concatenate([np.arange(begin), np.arange(end, len(tokenised.tokens))])
+    assert not tokenised.targets[begin:until].any()
+    return np.concatenate([np.arange(begin), np.arange(until, len(tokenised.tokens))])
 
 
 def _character_start(encoding: Encoding, token: int, step: int) -> int:

@@ -21,14 +21,14 @@ from boresight.train.attention import NAME as ATTENTION
 from boresight.train.loop import MODEL, StepMetrics, save_model, train
 from boresight.train.settings import TrainSettings
 
-VOCABULARY = 1024
+VOCABULARY = 2048
 CONTEXT = 1024
 COPY_SIZES = {(2, 6): 0.79, (4, 24): 0.14, (8, 64): 0.07}
 """Least and most tokens that are said again, and how often. A small model finds copying within minutes when
 handfuls of tokens are among what it copies; from long stretches alone it had not after a million tokens."""
-COPY_TOKENS = 2_500_000
-PAGE_TOKENS = 8_000_000
-REPEATS = 0.3
+COPY_TOKENS = 300_000
+PAGE_TOKENS = 5_500_000
+REPEATS = 0.2
 """Copies for each page that stay between the pages, so that copying is not forgotten."""
 
 

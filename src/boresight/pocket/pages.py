@@ -12,8 +12,8 @@ from boresight.pocket.world import COLOURS, FAMILIES, THINGS, World, ask, passag
 
 CUES = {
     "q": ("Q: ", "\nA: "),
-    "question": ("Question: ", "\nAnswer: "),
-    "ask": ("Ask: ", "\nReply: "),
+    "question": ("Question:\n", "\nAnswer:\n"),
+    "ask": ("Ask: ", "\nReply:\n"),
     "arrow": ("> ", "\n= "),
 }
 """How question pages look: what stands before a question, and before its answer."""

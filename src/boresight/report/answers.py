@@ -6,19 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from boresight.errors import UserError
-from boresight.records import Response, read_records
+from boresight.evaluate.held_out import ANSWERS, Answer
+from boresight.records import read_records
 from boresight.report.source import Source
 from boresight.stats import Interval, paired_difference, proportion
-
-ANSWERS = "answers.jsonl"
-
-
-class Answer(Response):
-    """A response that was marked: how the model was prompted, the kind of question, and the mark."""
-
-    setting: str
-    family: str
-    correct: bool
 
 
 @dataclass(frozen=True)

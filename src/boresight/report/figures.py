@@ -11,6 +11,8 @@ from boresight.report.text import label, percent, short
 from boresight.report.training import RANKS, TrainRun, smooth
 
 WIDTH = 460
+MASK = {"facecolor": SURFACE, "edgecolor": "none", "pad": 1}
+"""Behind a text, so that no grid line runs through it."""
 ROUND = [1, 2, 5, 10]
 SHORT = FuncFormatter(lambda value, _: short(value))
 PERCENT = FuncFormatter(lambda value, _: f"{value:.3g} %")
@@ -21,20 +23,18 @@ def accuracy_figure(runs: list[AnswerRun]) -> Markup:
     lines = [(i, run, setting) for i, run in enumerate(runs) for setting in (None, *run.settings)]
 
     def paint(axes: Axes) -> None:
-        axes.set_xlim(0, 100)
-        axes.set_ylim(len(lines) - 0.4, -0.6)
-        axes.set_yticks(
-            range(len(lines)), [label(setting or run.source.name, 24) for _, run, setting in lines]
-        )
-        axes.tick_params("y", labelcolor=INK)
         for y, (i, run, setting) in enumerate(lines):
             colour = SERIES[i % len(SERIES)]
             if setting is None:
-                axes.get_yticklabels()[y].set(color=colour, weight="bold")
+                axes.text(0, y, label(run.source.name, 44), va="center", weight="bold", color=colour)
             else:
-                _interval(axes, y, run, setting, colour)
+                # Above its interval, not beside it: names of settings are long and phones are narrow.
+                axes.text(0, y - 0.1, label(setting, 44), va="center", color=INK, bbox=MASK)
+                _interval(axes, y + 0.26, run, setting, colour)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(len(lines) - 0.4, -0.5)
+        axes.set_yticks([])
         axes.grid(axis="x")
-        axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_formatter(PERCENT)
 
     said = [
@@ -43,10 +43,10 @@ def accuracy_figure(runs: list[AnswerRun]) -> Markup:
         if setting is not None
     ]
     alt = "Held-out accuracy with 95 % intervals. " + "; ".join(said)
-    return draw(paint, alt, "accuracy", WIDTH, 50 + 29 * len(lines))
+    return draw(paint, alt, "accuracy", WIDTH, 40 + 42 * len(lines))
 
 
-def _interval(axes: Axes, y: int, run: AnswerRun, setting: str, colour: str) -> None:
+def _interval(axes: Axes, y: float, run: AnswerRun, setting: str, colour: str) -> None:
     value, low, high = (100 * end for end in run.accuracies[setting])
     best = setting == run.best
     axes.plot([low, high], [y, y], color=colour, linewidth=2.6 if best else 1.6, solid_capstyle="round")

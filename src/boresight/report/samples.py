@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from boresight.report.answers import Answer, AnswerRun
+from boresight.evaluate.held_out import Answer
+from boresight.report.answers import AnswerRun
 from boresight.report.text import Passage, passage
 
 SAMPLES = 12

@@ -7,7 +7,7 @@ builds no mask at all; the lengths of the packed sequences arrive as the keyword
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedConfig
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AttentionInterface, PreTrainedConfig
 
 from boresight.errors import UserError
 
@@ -73,13 +73,28 @@ def _causal(
 
 
 def refuse_unpackable(config: PreTrainedConfig) -> None:
-    """Raise UserError for a model with layers whose state would run on from one sequence to the next."""
+    """Raise UserError for a model whose packed sequences would see, or otherwise change, one another."""
+    classes = MODEL_FOR_CAUSAL_LM_MAPPING
+    if type(config) in classes and not classes[type(config)]._supports_attention_backend:
+        raise UserError(f"{config.model_type}: its attention cannot be packed; it cannot be trained here")
+    if rope := _rope_types(config) & {"longrope", "dynamic"}:
+        raise UserError(
+            f"{config.model_type}: {', '.join(rope)} positions depend on the longest sequence of a batch, "
+            "so a step would depend on how it is cut; this model cannot be trained here"
+        )
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if foreign := sorted(kinds - PACKABLE_LAYERS):
         raise UserError(
             f"{config.model_type}: layers of kind {', '.join(foreign)} carry state across a packed row, "
             "so its conversations would see each other; this model cannot be trained here"
         )
+
+
+def _rope_types(config: PreTrainedConfig) -> set[str]:
+    """Kinds of rotary positions, of the model or of each kind of layer."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    nested = [p for p in parameters.values() if isinstance(p, dict)] or [parameters]
+    return {str(p.get("rope_type")) for p in nested}
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -42,7 +42,11 @@ def load_checkpoint(run: Path, model: PreTrainedModel, optimizer: torch.optim.Op
 
 def remove_checkpoints(run: Path) -> None:
     """Remove all checkpoints of a run."""
-    shutil.rmtree(run / FOLDER, ignore_errors=True)
+    going = run / f"{FOLDER}.partial"
+    if (run / FOLDER).exists():
+        shutil.rmtree(going, ignore_errors=True)
+        (run / FOLDER).rename(going)  # killed half-way, no broken checkpoint is left to resume from
+    shutil.rmtree(going, ignore_errors=True)
 
 
 def _finished(run: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from boresight.data.store import TokenStore
 from boresight.errors import UserError
+from boresight.runs import atomic_write
 from boresight.train.attention import NAME as ATTENTION
 from boresight.train.attention import refuse_unpackable
 from boresight.train.batch import Batch, collate
@@ -84,7 +85,6 @@ def train(
     require_space(run, model)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device).train()
-    model.config.use_cache = False
     if settings.activation_checkpointing:
         model.gradient_checkpointing_enable()
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -194,9 +194,9 @@ class MetricsFile:
     """metrics.jsonl, a line a step; on resuming, lines of steps that are done again are taken back."""
 
     def __init__(self, path: Path, steps_done: int):
-        kept = path.read_text().splitlines(keepends=True)[:steps_done] if path.exists() else []
-        self._file = path.open("w", encoding="utf-8")
-        self._file.writelines(kept)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        atomic_write(path, "".join(lines[:steps_done]))
+        self._file = path.open("a", encoding="utf-8")
 
     def write(self, metrics: StepMetrics) -> None:
         """Append one step."""

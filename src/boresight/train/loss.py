@@ -14,8 +14,10 @@ from transformers import PreTrainedModel
 
 from boresight.errors import UserError
 
-CHUNK_LOGITS = 2**24
-"""Logits held at a time, 64 MiB in float32."""
+
+def chunk_rows(device: torch.device, vocabulary: int) -> int:
+    """Target rows whose logits are held at a time: few for a CPU, more to keep a GPU busy (128 MiB)."""
+    return max(128, (2**21 if device.type == "cpu" else 2**25) // vocabulary)
 
 
 class Head(NamedTuple):
@@ -78,7 +80,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         hidden_grad = torch.empty_like(hidden) if training else hidden.new_empty(0)
         weight_grad = torch.zeros_like(weight, dtype=exact) if training else hidden.new_empty(0)
         total = torch.zeros((), dtype=exact, device=hidden.device)
-        chunk = max(1, CHUNK_LOGITS // weight.shape[0])
+        chunk = chunk_rows(hidden.device, weight.shape[0])
         for at in range(0, len(targets), chunk):
             rows = slice(at, at + chunk)
             logits = (states[rows] @ cast.T).to(exact).mul_(scale)
@@ -97,7 +99,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         hidden_grad, weight_grad = ctx.saved_tensors  # type: ignore[attr-defined]
         dtype: torch.dtype = ctx.weight_dtype  # type: ignore[attr-defined]
         return (hidden_grad * grad, (weight_grad * grad).to(dtype), *[None] * 6)
@@ -115,9 +117,11 @@ def _soft_cap_(logits: Tensor, softcap: float | None) -> Tensor | None:
 
 def _loss_to_gradient_(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """The weighted loss of a chunk; `logits` becomes its gradient with respect to them, in place."""
-    normaliser = logits.logsumexp(1)
-    at_target = logits.gather(1, targets[:, None]).squeeze(1)
-    loss = (weights * (normaliser - at_target)).sum()
-    logits.sub_(normaliser[:, None]).exp_().mul_(weights[:, None])
+    # One exponential, in place: logsumexp would take a second chunk of memory and the exponentials twice.
+    at_target = logits.gather(1, targets[:, None])
+    peak = logits.amax(1, keepdim=True)
+    total = logits.sub_(peak).exp_().sum(1, keepdim=True)
+    loss = (weights[:, None] * (total.log() + peak - at_target)).sum()
+    logits.mul_(weights[:, None] / total)
     logits.scatter_add_(1, targets[:, None], -weights[:, None])
     return loss

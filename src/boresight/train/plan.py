@@ -84,8 +84,7 @@ class Plan:
         self.settings = settings
         self.cost = cost
         self.ranks = ranks
-        # A sequence longer than the cap must go somewhere: it makes a micro-batch of its own.
-        self.capacity = max(settings.tokens_per_micro_batch, int(self.lengths.max()))
+        self.capacity = settings.tokens_per_micro_batch
 
     @property
     def total_steps(self) -> int:
@@ -199,7 +198,8 @@ def _costliest_first(
     tokens = [0] * bins
     for i in np.argsort(-costs, kind="stable"):
         full = []
-        while heap and tokens[heap[0][1]] + lengths[i] > capacity:
+        # An empty bin takes anything: a sequence over the cap goes alone.
+        while heap and 0 < tokens[heap[0][1]] > capacity - lengths[i]:
             full.append(heapq.heappop(heap))
         if not heap:
             return None

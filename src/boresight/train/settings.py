@@ -17,7 +17,7 @@ class TrainSettings(BaseModel):
     sequences_per_step: Positive = 128
     """Sequences in one optimizer step, over all ranks and micro-batches."""
     tokens_per_step: Positive | None = None
-    """Tokens in one optimizer step instead; the sequence that reaches the number is still in it."""
+    """Tokens in one step instead, on average: the sequence that crosses a multiple ends its step."""
     epochs: Positive = 2
     """Passes over the data; every sequence is used once in each."""
     steps: Positive | None = None
