@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from boresight.chat import Template
     from boresight.evaluate.held_out import Setting
 
-CONVERSATIONS = 4000
+CONVERSATIONS = 5000
 QUESTIONS = 80
 """Held-out questions of each family."""
 SHOTS = 4

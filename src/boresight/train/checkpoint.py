@@ -2,11 +2,13 @@
 
 import re
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
@@ -21,7 +23,8 @@ def save_checkpoint(run: Path, step: int, model: PreTrainedModel, optimizer: tor
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        save(_state(model, optimizer), checkpoint_id=partial, no_dist=not dist.is_initialized())
+        with _one_process_is_enough():
+            save(_state(model, optimizer), checkpoint_id=partial)
         partial.rename(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -34,7 +37,8 @@ def load_checkpoint(run: Path, model: PreTrainedModel, optimizer: torch.optim.Op
     if not (finished := _finished(run)):
         return 0
     state = _state(model, optimizer)
-    load(state, checkpoint_id=finished[-1], no_dist=not dist.is_initialized())
+    with _one_process_is_enough():
+        load(state, checkpoint_id=finished[-1])
     set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
     torch.set_rng_state(state["random"])
     return int(finished[-1].name.removeprefix("step-"))
@@ -47,6 +51,14 @@ def remove_checkpoints(run: Path) -> None:
         shutil.rmtree(going, ignore_errors=True)
         (run / FOLDER).rename(going)  # killed half-way, no broken checkpoint is left to resume from
     shutil.rmtree(going, ignore_errors=True)
+
+
+@contextmanager
+def _one_process_is_enough() -> Iterator[None]:
+    """Without the warning that torch gives when no process group is there."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def _finished(run: Path) -> list[Path]:
