@@ -1,5 +1,6 @@
 """Targets are exactly what a model must write, whatever the template and the tokenizer."""
 
+import copy
 import re
 from collections.abc import Callable
 from itertools import groupby
@@ -7,7 +8,7 @@ from itertools import groupby
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedTokenizerFast
+from transformers import AddedToken, PreTrainedTokenizerFast
 
 from boresight.chat import Chat, RenderError, Tokenised
 from boresight.errors import UserError
@@ -366,7 +367,7 @@ def test_qwen3_thoughts_stay_in_the_last_answer_and_leave_the_history(
         "b<|im_end|>",
         "<think>\nhm\n</think>\n\nd<|im_end|>",
     ]
-    with pytest.raises((RenderError, UserError), match="rewrites|cannot be used"):
+    with pytest.raises(RenderError, match="rewrites"):
         chat.render(talk("a", "<think>\nhm\n</think>\n\nb", "c", "d"))
 
 
@@ -384,9 +385,9 @@ def test_what_a_template_adds_before_the_answer_is_written_by_the_model(
 
 def test_a_template_that_rewrites_answers_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     chat = with_template(tokenizer, SHOUTING)
-    with pytest.raises((RenderError, UserError), match="rewrites|cannot be used"):
+    with pytest.raises(RenderError, match="rewrites"):
         chat.render(talk("a", "hello"))
-    result = tokenised(chat, talk("a", "HELLO"))
+    result = tokenised(chat, talk("A", "HELLO"))
     assert [written(tokenizer, run) for run in runs_of_targets(result)] == ["HELLO<|im_end|>"]
 
 
@@ -406,7 +407,7 @@ def test_a_template_that_joins_an_answer_to_what_stands_before_it_is_refused(
 def test_a_template_without_an_end_of_turn_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     template = "{% for m in messages %}{{ m['role'] + '\\n' + m['content'] + '\\n' }}{% endfor %}"
     tokenizer.chat_template = template + "{% if add_generation_prompt %}{{ 'assistant\\n' }}{% endif %}"
-    with pytest.raises((RenderError, UserError), match="special token"):
+    with pytest.raises((RenderError, UserError), match="token of its own"):
         Chat(tokenizer).render(talk("a", "b"))
 
 
@@ -454,3 +455,14 @@ def test_a_tokenizer_that_was_used_with_truncation_and_padding(tokenizer: PreTra
         assert isinstance(result, Tokenised)
         assert result.tokens.tolist() == wanted.tokens.tolist()
         assert result.targets.tolist() == wanted.targets.tolist()
+
+
+def test_added_tokens_that_are_not_special_may_stand_in_a_message(tokenizer: PreTrainedTokenizerFast) -> None:
+    """As Qwen3's <think>: reasoning data is full of it, and it is one token and no control."""
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens([AddedToken("<think>", special=False), AddedToken("</think>", special=False)])
+    chat = Chat(tokenizer, "tulu")
+    result = tokenised(chat, talk("Why?", "<think>hm</think>Because."))
+    assert [written(tokenizer, run) for run in runs_of_targets(result)] == [
+        f"<think>hm</think>Because.{tokenizer.eos_token}"
+    ]

@@ -64,8 +64,10 @@ class Chat:
             raise UserError("the tokenizer has no chat template of its own; ask for tulu or chatml")
         if template == "chatml" and "<|im_end|>" not in tokenizer.get_added_vocab():
             raise UserError("chatml needs a tokenizer that knows <|im_end|>; ask for tulu")
-        special = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
-        self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or "$^")
+        # Tokens such as <think> are added but not special: a message may hold them, a turn end with them.
+        added = tokenizer.added_tokens_decoder.values()
+        self._special = _any_of({*tokenizer.all_special_tokens, *(t.content for t in added if t.special)})
+        self._added = _any_of({*tokenizer.all_special_tokens, *(t.content for t in added)})
         # A copy of our own: no truncation or padding left over from others, and offsets as they are.
         self._backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._backend.no_truncation()
@@ -81,7 +83,7 @@ class Chat:
     def stop_ids(self) -> list[int]:
         """The ids that end an answer: the template's end-of-turn token and the end of the sequence."""
         rendered = self.render([Message(role="user", content="a"), Message(role="assistant", content="b")])
-        end_of_turn = self._special.findall(rendered.text[slice(*rendered.spans[0])])[-1]
+        end_of_turn = self._added.findall(rendered.text[slice(*rendered.spans[0])])[-1]
         ids = {self.tokenizer.convert_tokens_to_ids(end_of_turn), self.tokenizer.eos_token_id}
         return sorted(ids)
 
@@ -147,10 +149,14 @@ class Chat:
     def _end_of_turn(self, after: str) -> int:
         """Length of the end-of-turn token, and any space before it, in what follows an answer."""
         space = len(after) - len(after.lstrip())
-        token = self._special.match(after, space)
+        token = self._added.match(after, space)
         if token is None:
-            raise RenderError("the template ends no assistant message with a special token")
+            raise RenderError("the template ends no assistant message with a token of its own")
         return token.end()
+
+
+def _any_of(tokens: set[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))) or "$^")
 
 
 def _marked(messages: list[dict[str, str]]) -> list[dict[str, str]]:

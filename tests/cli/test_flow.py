@@ -18,9 +18,8 @@ max_length: 128
 data: [{path: rows.jsonl}]
 train: {epochs: 1, sequences_per_step: 2, precision: fp32, learning_rate: 1.0e-3}
 """
-ROWS = [
-    {"question": f"{a} and {a}?", "answer": f"{a}+{a}=<<{a}+{a}={2 * a}>>{2 * a}\n#### {2 * a}"} for a in range(6)
-]
+SUM = "{0}+{0}=<<{0}+{0}={1}>>{1}\n#### {1}"
+ROWS = [{"question": f"{a} and {a}?", "answer": SUM.format(a, 2 * a)} for a in range(6)]
 
 
 @pytest.fixture
@@ -66,7 +65,11 @@ def test_import_show_tokenise_train_report(tmp_path: Path, raw: Path, run: Comma
 
 
 def test_a_finished_run_is_left_alone_and_changed_data_is_named(
-    tmp_path: Path, raw: Path, run: Command, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    raw: Path,
+    run: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(RECIPE.replace("{path: rows.jsonl}", "{source: gsm8k, path: raw.jsonl}"))

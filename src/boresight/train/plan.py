@@ -6,6 +6,7 @@ The plan is made from lengths and target counts; every rank makes the same one a
 """
 
 import heapq
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
@@ -160,23 +161,14 @@ def best_fit(lengths: np.ndarray, capacity: int) -> list[np.ndarray]:
     room: list[tuple[int, int]] = []  # (free tokens, pack), kept sorted
     for i in np.argsort(-lengths, kind="stable"):
         n = int(lengths[i])
-        at = bisect_room(room, n)
-        free, pack = room.pop(at) if at < len(room) else (capacity, len(packs))
-        if pack == len(packs):
+        at = bisect_left(room, (n, 0))
+        if at == len(room):
             packs.append([])
+            room.append((capacity, len(packs) - 1))
+        free, pack = room.pop(at)
         packs[pack].append(int(i))
-        left = (free - n, pack)
-        room.insert(bisect_room(room, left[0]), left)
+        insort(room, (free - n, pack))
     return [np.array(pack) for pack in packs]
-
-
-def bisect_room(room: list[tuple[int, int]], needed: int) -> int:
-    """First place in sorted `room` whose free tokens suffice."""
-    low, high = 0, len(room)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if room[middle][0] < needed else (low, middle)
-    return low
 
 
 def balance(lengths: np.ndarray, costs: np.ndarray, capacity: int, ranks: int) -> list[np.ndarray]:
