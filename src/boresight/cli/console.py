@@ -23,7 +23,7 @@ console = Console(stderr=True, highlight=False)
 
 def say(text: str) -> None:
     """A line for the person watching."""
-    console.print(text)
+    console.print(text, soft_wrap=True)
 
 
 def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:
