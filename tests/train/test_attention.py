@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedModel
+from transformers import CONFIG_MAPPING, AutoConfig, PreTrainedModel
 
 from boresight.errors import UserError
 from boresight.train import attention
@@ -145,6 +145,31 @@ def test_layers_that_cannot_be_packed_are_refused_by_name(kind: str) -> None:
 @pytest.mark.parametrize("kind", MODELS)
 def test_plain_attention_is_not_refused(kind: str) -> None:
     refuse_unpackable(AutoConfig.for_model(kind))
+
+
+REFUSED_BEFORE_TRAINING = {
+    "gemma2": "soft-capped",
+    "gpt_oss": "attention sinks",
+    "granite_swa": "attention sinks",
+    "cpmant": "position biases",
+    "deepseek_v32": "sparse attention",
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED_BEFORE_TRAINING)
+def test_attention_that_no_kernel_here_knows_is_refused_before_training(kind: str) -> None:
+    """Asked of the configuration alone, by the name of the model and of what it has."""
+    if kind not in CONFIG_MAPPING:
+        pytest.skip("not in this version of transformers")
+    with pytest.raises(UserError, match=f"{kind}.*{REFUSED_BEFORE_TRAINING[kind]}|{kind}.*cannot be packed"):
+        refuse_unpackable(AutoConfig.for_model(kind))
+
+
+@pytest.mark.parametrize("foreign", attention.FOREIGN)
+def test_foreign_attention_is_refused_at_the_call_too(foreign: str) -> None:
+    q = torch.randn(1, 2, 4, 8)
+    with pytest.raises(UserError, match=attention.FOREIGN[foreign]):
+        packed_attention(torch.nn.Module(), q, q, q, None, segments=(4,), **{foreign: q})
 
 
 NOT_OURS: dict[str, dict[str, Any]] = {
