@@ -2,22 +2,35 @@
 
 Target rows go through the output layer a chunk at a time. The gradient of the logits is known as soon as
 the logits are, so it is folded into the gradients of the hidden states and of the output layer at once:
-beyond those two, memory holds one chunk of logits, whatever the number of tokens.
+beyond those two, memory holds one chunk of logits, whatever the number of tokens. Below float32 there is a
+constant beside it, as large as the output layer: its copy in that precision, or what its sums round off.
 """
 
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import FunctionCtx, once_differentiable
 from transformers import PreTrainedModel
 
 from boresight.errors import UserError
 
+SLICE = 2**22
+"""Numbers of a float32 temporary (16 MiB): few enough for the cache of a GPU, enough to fill it."""
+
+Pointwise = Callable[[Tensor, Tensor, Tensor, float, float | None], Tensor]
+
 
 def chunk_rows(device: torch.device, vocabulary: int) -> int:
-    """Target rows whose logits are held at a time: few for a CPU, more to keep a GPU busy (128 MiB)."""
-    return max(128, (2**21 if device.type == "cpu" else 2**25) // vocabulary)
+    """Target rows whose logits are held at a time: few for a CPU, more to keep a GPU busy.
+
+    Each chunk is added to a gradient as large as the output layer, so a chunk must not be too small either:
+    below 256 rows a CPU loses to the plain loss. A GPU takes 1,024 at a vocabulary of 128k (256 MiB in bf16).
+    """
+    return max(256, (2**21 if device.type == "cpu" else 2**27) // vocabulary)
 
 
 class Head(NamedTuple):
@@ -56,9 +69,7 @@ def weighted_cross_entropy(hidden: Tensor, head: Head, targets: Tensor, weights:
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
     training = torch.is_grad_enabled()  # always False inside forward, so asked here
-    loss: Tensor = _ChunkedCrossEntropy.apply(
-        hidden, head.weight, targets, weights, head.scale, head.softcap, dtype, training
-    )
+    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, head.weight, targets, weights, head, dtype, training)
     return loss
 
 
@@ -70,43 +81,136 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         targets: Tensor,
         weights: Tensor,
-        scale: float,
-        softcap: float | None,
+        head: Head,
         dtype: torch.dtype,
         training: bool,
     ) -> Tensor:
         exact = torch.promote_types(hidden.dtype, torch.float32)
-        cast, states = weight.to(dtype), hidden.to(dtype)
-        hidden_grad = torch.empty_like(hidden) if training else hidden.new_empty(0)
-        weight_grad = torch.zeros_like(weight, dtype=exact) if training else hidden.new_empty(0)
+        hidden_wanted, weight_wanted = (training and ctx.needs_input_grad[i] for i in (0, 1))  # type: ignore[attr-defined]
+        hidden_grad = torch.empty_like(hidden) if hidden_wanted else None
+        weight_grad = _Sum(weight) if weight_wanted else None
+        cast = weight.to(dtype)
         total = torch.zeros((), dtype=exact, device=hidden.device)
-        chunk = chunk_rows(hidden.device, weight.shape[0])
-        for at in range(0, len(targets), chunk):
+        loss_to_gradient_ = _pointwise(hidden.device, dtype, exact, head.scale, head.softcap)
+        chunk = min(chunk_rows(hidden.device, len(weight)), len(targets))
+        buffer = torch.empty(chunk, len(weight), dtype=dtype, device=hidden.device)
+        for at in range(0, len(targets), chunk or 1):
             rows = slice(at, at + chunk)
-            logits = (states[rows] @ cast.T).to(exact).mul_(scale)
-            slope = _soft_cap_(logits, softcap)
-            total += _loss_to_gradient_(logits, targets[rows], weights[rows].to(exact))
-            if not training:
-                continue
-            if slope is not None:
-                logits.mul_(slope)
-            gradient = logits.mul_(scale).to(dtype)
-            hidden_grad[rows] = gradient @ cast
-            weight_grad += gradient.T @ states[rows]
-        if training:
-            ctx.save_for_backward(hidden_grad, weight_grad)
-            ctx.weight_dtype = weight.dtype  # type: ignore[attr-defined]
+            states = hidden[rows].to(dtype)
+            logits = torch.mm(states, cast.T, out=buffer[: len(states)])
+            total += loss_to_gradient_(
+                logits, targets[rows], weights[rows].to(exact), head.scale, head.softcap
+            )
+            if hidden_grad is not None:
+                hidden_grad[rows] = logits @ cast
+            if weight_grad is not None:
+                weight_grad.add_product_(logits, states)
+        # Held here and not saved, for backward to scale them in place and hand them out.
+        ctx.gradients = (hidden_grad, weight_grad.value if weight_grad else None)  # type: ignore[attr-defined]
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        hidden_grad, weight_grad = ctx.saved_tensors  # type: ignore[attr-defined]
-        dtype: torch.dtype = ctx.weight_dtype  # type: ignore[attr-defined]
-        return (hidden_grad * grad, (weight_grad * grad).to(dtype), *[None] * 6)
+        assert ctx.gradients is not None, "the gradients of this loss were handed out; compute it again"  # type: ignore[attr-defined]
+        gradients, ctx.gradients = ctx.gradients, None  # type: ignore[attr-defined]
+        return (*(g if g is None else g.mul_(grad) for g in gradients), *[None] * 5)
+
+
+class _Sum:
+    """A sum of matrix products, in the precision of `like` and of its size.
+
+    Below float32, what every addition rounds off is kept beside it and added the next time (compensated
+    summation: Kahan 1965), for a sum of many small chunks in bf16 would stop growing.
+    """
+
+    def __init__(self, like: Tensor):
+        self.value = torch.zeros_like(like, memory_format=torch.contiguous_format)
+        self._rest = torch.zeros_like(self.value) if like.dtype in (torch.bfloat16, torch.float16) else None
+
+    def add_product_(self, gradient: Tensor, states: Tensor) -> None:
+        """Add gradient.T @ states: [rows, vocabulary] and [rows, width] give [vocabulary, width]."""
+        if gradient.dtype == self.value.dtype and self._rest is None:
+            self.value.addmm_(gradient.T, states)
+            return
+        vocabulary = max(1, SLICE // states.shape[1])
+        for at in range(0, len(self.value), vocabulary):
+            part = slice(at, at + vocabulary)
+            self._add_(part, gradient[:, part].T @ states)
+
+    def _add_(self, part: slice, product: Tensor) -> None:
+        value = self.value[part]
+        if self._rest is None:
+            value.add_(product)
+            return
+        exact = product.float().add_(value).add_(self._rest[part])
+        value.copy_(exact)
+        self._rest[part] = exact.sub_(value)
+
+
+def _pointwise(
+    device: torch.device, dtype: torch.dtype, exact: torch.dtype, scale: float, softcap: float | None
+) -> Pointwise:
+    """What turns logits into loss and gradient: compiled on CUDA; a CPU gains nothing by it."""
+    return _compiled(device, dtype, exact, scale, softcap) if device.type == "cuda" else _loss_to_gradient_
+
+
+@lru_cache
+def _compiled(
+    device: torch.device, dtype: torch.dtype, exact: torch.dtype, scale: float, softcap: float | None
+) -> Pointwise:
+    """The compiled one where that works, tried out on a few rows: else the plain one, and a warning."""
+    compiled: Pointwise = torch.compile(_fused_loss_to_gradient_, dynamic=True)
+    logits = torch.linspace(-5, 5, 12 * 96, device=device).view(12, 96).to(dtype)
+    arguments = (torch.arange(12, device=device), torch.linspace(0, 1, 12, device=device, dtype=exact))
+    results = []
+    try:
+        for function in (compiled, _loss_to_gradient_):
+            gradient = logits.clone()
+            results.append((function(gradient, *arguments, scale, softcap), gradient))
+        torch.testing.assert_close(*results, rtol=2e-2, atol=1e-3)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        warnings.warn(f"the loss runs uncompiled, and slower: {reason}", RuntimeWarning, stacklevel=2)
+        return _loss_to_gradient_
+    return compiled
+
+
+def _loss_to_gradient_(
+    logits: Tensor, targets: Tensor, weights: Tensor, scale: float, softcap: float | None
+) -> Tensor:
+    """The weighted loss of a chunk; `logits`, before scale and cap, becomes its gradient, in place."""
+    rows = max(1, SLICE // logits.shape[1])
+    losses = [
+        _slice_loss_to_gradient_(*parts, scale, softcap)
+        for parts in zip(logits.split(rows), targets.split(rows), weights.split(rows), strict=True)
+    ]
+    return torch.stack(losses).sum()
+
+
+def _slice_loss_to_gradient_(
+    logits: Tensor, targets: Tensor, weights: Tensor, scale: float, softcap: float | None
+) -> Tensor:
+    # One exponential, in place: logsumexp would take a second copy in memory and the exponentials twice.
+    exact = logits.to(weights.dtype)
+    if scale != 1:
+        exact.mul_(scale)
+    slope = _soft_cap_(exact, softcap)
+    at_target = exact.gather(1, targets[:, None])
+    peak = exact.amax(1, keepdim=True)
+    total = exact.sub_(peak).exp_().sum(1, keepdim=True)
+    loss = (weights[:, None] * (total.log() + peak - at_target)).sum()
+    exact.mul_(weights[:, None] * scale / total)
+    exact.scatter_add_(1, targets[:, None], -scale * weights[:, None])
+    if slope is not None:
+        exact.mul_(slope)
+    if exact is not logits:
+        logits.copy_(exact)
+    return loss
 
 
 def _soft_cap_(logits: Tensor, softcap: float | None) -> Tensor | None:
-    """Cap the logits in place, as Gemma does; returns the slope of the cap."""
+    """Cap the logits in place, as in Gemma 2 (arXiv:2408.00118, section 2); returns the slope."""
     if softcap is None:
         return None
     logits.div_(softcap).tanh_()
@@ -115,13 +219,21 @@ def _soft_cap_(logits: Tensor, softcap: float | None) -> Tensor | None:
     return slope
 
 
-def _loss_to_gradient_(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The weighted loss of a chunk; `logits` becomes its gradient with respect to them, in place."""
-    # One exponential, in place: logsumexp would take a second chunk of memory and the exponentials twice.
-    at_target = logits.gather(1, targets[:, None])
-    peak = logits.amax(1, keepdim=True)
-    total = logits.sub_(peak).exp_().sum(1, keepdim=True)
-    loss = (weights[:, None] * (total.log() + peak - at_target)).sum()
-    logits.mul_(weights[:, None] / total)
-    logits.scatter_add_(1, targets[:, None], -weights[:, None])
+def _fused_loss_to_gradient_(
+    logits: Tensor, targets: Tensor, weights: Tensor, scale: float, softcap: float | None
+) -> Tensor:
+    """The same, written for a compiler to fuse: then it holds nothing but what is given."""
+    capped = logits.to(weights.dtype) * scale
+    if softcap is not None:
+        capped = torch.tanh(capped / softcap) * softcap
+    weights = weights[:, None]
+    peak = capped.amax(1, keepdim=True)
+    exponentials = (capped - peak).exp()
+    total = exponentials.sum(1, keepdim=True)
+    loss = (weights * (total.log() + peak - capped.gather(1, targets[:, None]))).sum()
+    is_target = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
+    gradient = weights * scale * (exponentials / total - is_target.to(capped.dtype))
+    if softcap is not None:
+        gradient = gradient * (1 - (capped / softcap).square())
+    logits.copy_(gradient)
     return loss
