@@ -6,6 +6,7 @@ longest user message, so that the question and the answer survive.
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -29,19 +30,33 @@ def prepare(
     Raises:
         UserError: an input line is malformed, or no row is left; nothing stays behind.
     """
+    with whole_or_nothing(directory, {"max_length": max_length}, "conversation") as writer:
+        for batch in _batches(conversations, BATCH):
+            _add(batch, chat, writer, max_length)
+    return TokenStore(directory)
+
+
+@contextmanager
+def whole_or_nothing(directory: Path, description: dict[str, object], row: str) -> Iterator[StoreWriter]:
+    """A writer whose store replaces what is at `directory` once the block is through, whole or not at all.
+
+    Args:
+        row: what the input consists of, for the message when nothing of it is left.
+
+    Raises:
+        UserError: no sequence was written.
+    """
     partial = directory.with_name(directory.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with StoreWriter(partial, {"max_length": max_length}) as writer:
-            for batch in _batches(conversations, BATCH):
-                _add(batch, chat, writer, max_length)
+        with StoreWriter(partial, description) as writer:
+            yield writer
             if not writer.counts.sequences:
-                raise UserError(f"no conversation can be trained on; dropped: {writer.counts.dropped}")
+                raise UserError(f"no {row} can be trained on; dropped: {writer.counts.dropped}")
         shutil.rmtree(directory, ignore_errors=True)
         partial.rename(directory)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return TokenStore(directory)
 
 
 def _batches(conversations: Iterable[Conversation], size: int) -> Iterator[list[Conversation]]:

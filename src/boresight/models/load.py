@@ -1,13 +1,17 @@
 """A MODEL as the user names it: a directory, a hub id, or `pocket`."""
 
+import json
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -17,6 +21,7 @@ from boresight.errors import UserError
 
 POCKET = Path(str(files("boresight"))) / "pocket" / "base"
 """The model that comes with the package."""
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 def resolve(model: str) -> str:
@@ -29,7 +34,7 @@ def resolve(model: str) -> str:
         return str(POCKET)
     path = Path(model).expanduser()
     if path.is_dir():
-        if not (path / "config.json").is_file():
+        if not (path / "config.json").is_file() and not (path / ADAPTER_CONFIG).is_file():
             raise UserError(f"{model}: a directory without a model (no config.json)")
     elif path.exists() or model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise UserError(f"{model}: no such model directory")
@@ -43,7 +48,7 @@ def load_config(model: str) -> PreTrainedConfig:
         UserError: it cannot be found or read.
     """
     try:
-        return AutoConfig.from_pretrained(resolve(model))
+        return AutoConfig.from_pretrained(adapted(model) or resolve(model))
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: no model can be loaded: {_first_line(error)}") from error
 
@@ -65,21 +70,69 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def load_model(model: str, attention: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """The weights of a MODEL, on the CPU.
+def load_model(
+    model: str, attention: str, dtype: torch.dtype = torch.float32, config: PreTrainedConfig | None = None
+) -> PreTrainedModel:
+    """The weights of a MODEL, on the CPU; adapters are merged into those of their base.
 
     Args:
         attention: name of an attention implementation known to transformers.
+        config: to use instead of the model's own, as for a longer context.
 
     Raises:
         UserError: it cannot be loaded.
     """
+    base = adapted(model)
+    # Adapters are added in float32 and rounded once, with the weights.
+    loads = {"attn_implementation": attention, "dtype": torch.float32 if base else dtype}
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            resolve(model), attn_implementation=attention, dtype=dtype
+        loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            base or resolve(model), config=config, **loads
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: no model can be loaded: {_first_line(error)}") from error
+    return _merged(loaded, Path(resolve(model))).to(dtype) if base else loaded
+
+
+def adapted(model: str) -> str | None:
+    """What the adapters in a MODEL's directory go on top of; None if it is no directory of adapters alone.
+
+    Raises:
+        UserError: that base cannot be read from it, or is a directory that is gone.
+    """
+    directory = Path(resolve(model))
+    if not (directory / ADAPTER_CONFIG).is_file() or (directory / "config.json").is_file():
+        return None
+    try:
+        return resolve(json.loads((directory / ADAPTER_CONFIG).read_text())["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{model}: {ADAPTER_CONFIG} does not name the adapters' base") from error
+    except UserError as error:
+        raise UserError(f"{model}: the base of its adapters: {error}") from error
+
+
+def _merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:
+    """`base` with a directory's adapters added to its weights, in place."""
+    peft = require("peft", "peft")
+    try:
+        model: PreTrainedModel = peft.PeftModel.from_pretrained(base, str(directory)).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"{directory}: the adapters cannot be merged: {_first_line(error)}") from error
+    if (directory / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(directory)
+    return model
+
+
+def require(package: str, extra: str) -> Any:
+    """A package that only some runs need.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise UserError(f"{package} is not installed: pip install 'boresight[{extra}]'") from error
 
 
 def context_length(config: PreTrainedConfig) -> int | None:
