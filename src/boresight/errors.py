@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend."""
+"""What ends a command without being a defect."""
 
 
 class UserError(Exception):
@@ -7,3 +7,14 @@ class UserError(Exception):
     The message names the place and what to do about it. The command line prints it without a
     traceback and exits with code 2; every other exception is a defect of ours.
     """
+
+
+class Interrupted(Exception):  # noqa: N818
+    """A signal asked the run to stop. What was done is saved, and the same command goes on from there.
+
+    The command line prints the message and exits with 128 + the signal, as a shell would report it.
+    """
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.signal = signal

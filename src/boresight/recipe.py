@@ -12,28 +12,29 @@ Whatever a recipe gets wrong is refused with file, line and, for a name, the nea
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from boresight.chat import Template
 from boresight.data.sources import SOURCES
 from boresight.errors import UserError
-from boresight.train.settings import Positive, TrainSettings
+from boresight.train.settings import Extend, Positive, TrainSettings
 
 
 class DataFile(BaseModel):
-    """One file of conversations, or of rows of a published format."""
+    """One file of conversations, of rows of a published format, or, to pretrain on, of plain documents."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path
     """The file; a relative path starts at the recipe's directory, or, set on the command line, here."""
     source: str = "messages"
-    """Its format: `messages` for our own records, or a source's name."""
+    """Its format: `messages` for our own records, or a source's name. Documents to pretrain on are a `.txt`
+    file or JSON Lines with a `text`, and need none."""
     limit: Positive | None = None
-    """Only the first so many conversations."""
+    """Only the first so many conversations or documents."""
 
     @field_validator("source")
     @classmethod
@@ -55,7 +56,22 @@ class Recipe(BaseModel):
     max_length: Positive = 2048
     """Most tokens of a conversation; of a longer one, the middle of its longest user message is cut."""
     data: list[DataFile] = Field(min_length=1)
+    stage: Literal["finetune", "pretrain"] = "finetune"
+    """`pretrain` continues on plain documents, every token a target; `finetune` trains on conversations."""
+    extend: Extend | None = None
+    """Stretch the model's context first."""
+    track: list[Literal["tensorboard", "wandb"]] = []
+    """Where else to send the metrics, besides metrics.jsonl."""
+    ranks: Positive = 1
+    """GPUs the recipe is meant for: what `--dry-run` and `boresight plan` count with. Training takes what
+    torchrun gives it."""
     train: TrainSettings = TrainSettings()
+
+    @model_validator(mode="after")
+    def _adapters_cannot_carry_a_context(self) -> "Recipe":
+        if self.extend and self.train.lora and not self.train.lora.merge:
+            raise ValueError("adapters alone cannot carry an extended context; set train.lora.merge: true")
+        return self
 
 
 def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
@@ -142,7 +158,11 @@ def _line(node: yaml.Node | None, location: tuple[Any, ...]) -> int:
 
 
 def _keys_beside(location: tuple[Any, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {"train": TrainSettings, "data": DataFile}
+    models: dict[str, type[BaseModel]] = {
+        "train": TrainSettings,
+        "data": DataFile,
+        "extend": Extend,
+    }
     return list(models.get(str(location[0]) if len(location) > 1 else "", Recipe).model_fields)
 
 

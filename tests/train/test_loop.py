@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn.functional import cross_entropy
 from transformers import (
     AutoModelForCausalLM,
@@ -21,11 +22,14 @@ from boresight.chat import Chat
 from boresight.data.store import StoreWriter, TokenStore
 from boresight.errors import UserError
 from boresight.records import Message
-from boresight.train import loop
+from boresight.train import saving
 from boresight.train.batch import collate
-from boresight.train.loop import batch_loss, learning_rate, model_cost, train
+from boresight.train.loop import learning_rate, model_cost, train
+from boresight.train.metrics import METRICS
 from boresight.train.plan import MicroBatch, Plan
+from boresight.train.saving import MODEL
 from boresight.train.settings import STRATEGIES, TrainSettings
+from boresight.train.sharding import Objective, recompute_activations
 
 MakeModel = Callable[..., PreTrainedModel]
 SMALL: dict[str, Any] = {
@@ -42,7 +46,7 @@ def settings(**changes: Any) -> TrainSettings:
 
 
 def metrics_of(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / loop.METRICS).read_text().splitlines()]
+    return [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
 
 
 # Learning rate ---------------------------------------------------------------------------------------
@@ -128,7 +132,8 @@ def test_training_is_what_plain_torch_does(
     train(model, tokenizer, store, told, tmp_path)
     losses = train_by_hand(plain, store, told)
     assert [line["loss"] for line in metrics_of(tmp_path)] == pytest.approx(losses, rel=1e-4)
-    for (name, weight), wanted in zip(model.named_parameters(), plain.parameters(), strict=True):
+    trained = AutoModelForCausalLM.from_pretrained(tmp_path / MODEL)
+    for (name, weight), wanted in zip(trained.named_parameters(), plain.parameters(), strict=True):
         # Adam divides by tiny second moments: a few entries amplify rounding, the whole does not.
         assert (weight - wanted).norm() < 1e-3 * wanted.norm(), name
 
@@ -137,17 +142,16 @@ def test_the_finished_model_loads_with_tokenizer_and_template(
     store: TokenStore, tokenizer: PreTrainedTokenizerFast, make_model: MakeModel, tmp_path: Path
 ) -> None:
     chat = Chat(tokenizer, "tulu")
-    model = make_model()
-    steps = train(model, tokenizer, store, settings(), tmp_path)
+    steps = train(make_model(), tokenizer, store, settings(), tmp_path)
     assert steps == 6
-    saved = tmp_path / loop.MODEL
+    saved = tmp_path / MODEL
     loaded, loaded_tokenizer = (
         AutoModelForCausalLM.from_pretrained(saved),
         AutoTokenizer.from_pretrained(saved),
     )
     tokens = torch.arange(3, 40)[None]
     plain = make_model(attention="sdpa")
-    plain.load_state_dict(model.state_dict())
+    plain.load_state_dict(load_file(saved / "model.safetensors"))
     with torch.no_grad():
         torch.testing.assert_close(loaded(tokens).logits.float(), plain(tokens).logits)
     messages = [{"role": "user", "content": " Hello? "}]
@@ -166,7 +170,7 @@ def test_a_bf16_run_saves_bf16_and_learns(
     train(make_model(initializer_range=0.02), tokenizer, store, told, tmp_path)
     lines = metrics_of(tmp_path)
     assert lines[-1]["loss"] < 0.8 * lines[0]["loss"]
-    assert AutoModelForCausalLM.from_pretrained(tmp_path / loop.MODEL).dtype == torch.bfloat16
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / MODEL).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -196,8 +200,8 @@ def test_activation_checkpointing_changes_no_gradient(store: TokenStore, make_mo
     for checkpointing in (False, True):
         model = make_model().train()
         if checkpointing:
-            model.gradient_checkpointing_enable()
-        batch_loss(model, batch, "fp32").backward()
+            recompute_activations(model)
+        Objective(model)(batch).backward()
         gradients.append([p.grad for p in model.parameters()])
     for plain, again in zip(*gradients, strict=True):
         assert torch.equal(plain, again)
@@ -210,7 +214,8 @@ def test_activation_checkpointing_recomputes(
     runs = {}
     for told in (False, True):
         model, calls = make_model(), []
-        model.model.layers[0].input_layernorm.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        norm = model.model.layers[0].input_layernorm
+        norm.register_forward_hook(lambda norm, *_, calls=calls: calls.append(1) if norm.training else None)
         run = tmp_path / str(told)
         run.mkdir()
         train(model, tokenizer, store, settings(steps=1, activation_checkpointing=told), run)
@@ -223,7 +228,7 @@ def test_an_empty_micro_batch_adds_nothing(store: TokenStore, make_model: MakeMo
     model = make_model()
     for padded in (False, True):
         batch = collate(store, MicroBatch(np.array([], dtype=np.int64), padded), {})
-        loss = batch_loss(model, batch, "fp32")
+        loss = Objective(model)(batch)
         loss.backward()
         assert loss.item() == 0
     assert all(p.grad is None or not p.grad.any() for p in model.parameters())
@@ -249,12 +254,20 @@ def test_collate_worked_by_hand(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(
     store: TokenStore, tokenizer: PreTrainedTokenizerFast, make_model: MakeModel, tmp_path: Path
 ) -> None:
+    with pytest.raises(UserError, match=r"step 2\b.*nan"):
+        train(make_model(), tokenizer, store, settings(learning_rate=1e30), tmp_path)
+    assert not (tmp_path / MODEL).exists()
+
+
+def test_damaged_weights_stop_the_run_before_the_first_step(
+    store: TokenStore, tokenizer: PreTrainedTokenizerFast, make_model: MakeModel, tmp_path: Path
+) -> None:
     model = make_model()
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))
-    with pytest.raises(UserError, match=r"step 1\b.*nan"):
+    with pytest.raises(UserError, match="nan before the first step"):
         train(model, tokenizer, store, settings(), tmp_path)
-    assert not (tmp_path / loop.MODEL).exists()
+    assert not (tmp_path / MODEL).exists()
 
 
 def test_a_full_disk_is_told_before_training(
@@ -264,10 +277,10 @@ def test_a_full_disk_is_told_before_training(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(saving.shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match="GB"):
         train(make_model(), tokenizer, store, settings(), tmp_path)
-    assert not (tmp_path / loop.METRICS).exists()
+    assert not (tmp_path / METRICS).exists()
 
 
 def test_a_failed_save_leaves_no_half_model(
@@ -283,5 +296,5 @@ def test_a_failed_save_leaves_no_half_model(
     monkeypatch.setattr(tokenizer, "save_pretrained", fail)
     with pytest.raises(OSError, match="no space"):
         train(make_model(), tokenizer, store, settings(), tmp_path)
-    assert not (tmp_path / loop.MODEL).exists()
+    assert not (tmp_path / MODEL).exists()
     assert not list(tmp_path.glob("*.partial"))

@@ -18,9 +18,10 @@ from transformers import PreTrainedModel
 
 from boresight.data.store import TokenStore
 from boresight.train.batch import collate
-from boresight.train.loop import batch_loss, model_cost
+from boresight.train.loop import model_cost
 from boresight.train.plan import Plan, Step
 from boresight.train.settings import STRATEGIES, TrainSettings
+from boresight.train.sharding import Objective
 
 Gradient = dict[str, Tensor]
 Parity = Callable[..., None]
@@ -49,7 +50,7 @@ def ours(model: PreTrainedModel, store: TokenStore, step: Step) -> tuple[float, 
     total = 0.0
     for rank in step.ranks:
         for micro_batch in rank:
-            loss = batch_loss(model, collate(store, micro_batch, weights), "fp32")
+            loss = Objective(model)(collate(store, micro_batch, weights))
             loss.backward()
             total += loss.item()
     return total, gradients(model)
@@ -139,7 +140,7 @@ def test_other_architectures_keep_it_too(
 def test_the_cuts_really_differ(store: TokenStore, make_model: Callable[..., PreTrainedModel]) -> None:
     """If every strategy cut alike, the tests above would prove nothing."""
     cuts = {
-        strategy: one_step(store, make_model(), 1, batching=strategy, tokens_per_micro_batch=400).ranks[0]
+        strategy: one_step(store, make_model(), 1, batching=strategy, tokens_per_micro_batch=150).ranks[0]
         for strategy in STRATEGIES
     }
     as_sets = {s: frozenset(frozenset(b.sequences.tolist()) for b in cut) for s, cut in cuts.items()}

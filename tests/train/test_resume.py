@@ -15,9 +15,11 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from boresight.data.store import TokenStore
-from boresight.train import checkpoint, loop
+from boresight.train import checkpoint
 from boresight.train.attention import NAME as ATTENTION
-from boresight.train.loop import MetricsFile, train
+from boresight.train.loop import train
+from boresight.train.metrics import METRICS, MetricsFile, StepMetrics
+from boresight.train.saving import MODEL
 from boresight.train.settings import TrainSettings
 
 STEPS = 12
@@ -80,16 +82,16 @@ def train_and_kill(store: Path, tokenizer: Path, run: Path, when: Callable[[Path
 
 
 def lines_written(run: Path) -> int:
-    metrics = run / loop.METRICS
+    metrics = run / METRICS
     return metrics.read_text().count("\n") if metrics.exists() else 0
 
 
 def final_weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(run / loop.MODEL / "model.safetensors")
+    return load_file(run / MODEL / "model.safetensors")
 
 
 def metrics_of(run: Path) -> list[dict]:
-    lines = [json.loads(line) for line in (run / loop.METRICS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
@@ -177,7 +179,7 @@ def test_killed_while_the_checkpoints_are_removed_at_the_end(
 
     def removed_in_part(tree: Path, **options: bool) -> None:
         files = sorted(Path(tree).rglob("*.distcp"))
-        if not files or not (run / loop.MODEL).exists():
+        if not files or not (run / MODEL).exists():
             return remove(tree, **options)
         files[-1].unlink()
         raise Kill
@@ -191,7 +193,7 @@ def test_killed_while_the_checkpoints_are_removed_at_the_end(
 
 def test_metrics_taken_over_on_resuming_are_on_disk_at_once(tmp_path: Path) -> None:
     """A second kill before the first new step must not lose the lines of the steps already done."""
-    path = tmp_path / loop.METRICS
+    path = tmp_path / METRICS
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
     with MetricsFile(path, 2):
         assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
@@ -220,7 +222,7 @@ def stop_after(
 ) -> None:
     """Train, but fall over as the step after `steps` is reported."""
 
-    def report(metrics: loop.StepMetrics) -> None:
+    def report(metrics: StepMetrics) -> None:
         if metrics.step == steps + 1:
             raise Kill
 

@@ -9,8 +9,8 @@ import sys
 
 import typer
 
-from boresight.cli import data, demo, pocket, report, train
-from boresight.errors import UserError
+from boresight.cli import data, demo, plan, pocket, report, train
+from boresight.errors import Interrupted, UserError
 
 app = typer.Typer(
     help="Align pretrained language models to follow instructions, and measure what changed.",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("plan")(plan.plan)
 app.command("report")(report.report)
 app.add_typer(data.app, name="data")
 app.add_typer(pocket.app, name="pocket")
@@ -31,6 +32,9 @@ def main() -> None:
         app()
     except UserError as error:
         _fail(str(error))
+    except Interrupted as stopped:
+        typer.echo(f"boresight: {stopped}", err=True)
+        sys.exit(128 + stopped.signal)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise

@@ -1,6 +1,7 @@
 """What commands show: messages and progress on standard error, results on standard output."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,10 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from boresight.train.loop import StepMetrics
+    from boresight.train.metrics import StepMetrics
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, quiet=os.environ.get("RANK", "0") != "0")
+"""Of the ranks of a run, the first alone speaks."""
 
 
 def say(text: str) -> None:

@@ -1,82 +1,185 @@
 """`boresight train RECIPE`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boresight.cli.console import print_result, quiet_transformers, say, training
+from boresight.cli.console import console, print_result, quiet_transformers, say, training
+from boresight.errors import UserError
 
 if TYPE_CHECKING:
-    from boresight.chat import Chat
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
     from boresight.data.store import TokenStore
     from boresight.recipe import Recipe
+    from boresight.train.metrics import StepMetrics
+    from boresight.train.ranks import Ranks
 
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe file, YAML.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The run directory.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The run directory.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: train.epochs=1")] = None,
     force: Annotated[bool, typer.Option("--force", help="Start over whatever is there.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell steps, waste and memory; train nothing.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Fine-tune a model as a recipe says. Run again, it resumes, or does nothing when all is done.
 
     Example: boresight train recipes/gsm8k.yaml --set model=pocket --set data.0.path=train.jsonl -o runs/gsm8k
+
+    On 8 GPUs: torchrun --nproc-per-node 8 -m boresight train recipes/tulu-7b.yaml -o runs/tulu-7b
     """
+    from boresight.cli.dry_run import describe, foretell
     from boresight.recipe import load_recipe
 
-    counts = train_recipe(load_recipe(recipe, set_), output, force)
-    print_result(
-        counts, as_json, f"{output / 'model'}: {counts['steps']} steps, loss {counts['last_loss']:.4f}"
-    )
+    loaded = load_recipe(recipe, set_)
+    if dry_run:
+        foreseen = foretell(loaded)
+        print_result(foreseen, as_json, describe(loaded, foreseen))
+        return
+    if output is None:
+        raise UserError("-o: name a run directory for the trained model")
+    counts = train_recipe(loaded, output, force)
+    if not console.quiet:  # one rank speaks for all
+        print_result(
+            counts, as_json, f"{output / 'model'}: {counts['steps']} steps, loss {counts['last_loss']:.4f}"
+        )
 
 
 def train_recipe(recipe: "Recipe", output: Path, force: bool = False) -> dict[str, float]:
-    """Tokenise and train under one run directory; returns what was counted."""
-    from boresight.chat import Chat
-    from boresight.models.load import context_length, load_config, load_model, load_tokenizer, resolve
-    from boresight.recipe import check_fits
+    """Tokenise and train under one run directory, on all ranks; returns what was counted."""
+    from contextlib import ExitStack
+
+    from boresight.models.load import load_tokenizer, resolve
     from boresight.runs import Run
-    from boresight.train.attention import NAME
     from boresight.train.checkpoint import remove_checkpoints
-    from boresight.train.loop import MODEL, summary
-    from boresight.train.loop import train as train_model
+    from boresight.train.metrics import summary
+    from boresight.train.ranks import joined
 
     quiet_transformers()
-    check_fits(recipe, context_length(load_config(recipe.model)))
+    config = model_config(recipe)
     tokenizer = load_tokenizer(recipe.model)
-    chat = Chat(tokenizer, recipe.template)
     model_path = Path(resolve(recipe.model))
     inputs = [*(file.path for file in recipe.data), *([model_path] if model_path.is_dir() else [])]
-    config = {"recipe": recipe.model_dump(mode="json")}
-    with Run(output, "train", config, inputs, seed=recipe.train.seed, force=force) as run:
+    asked = {"recipe": recipe.model_dump(mode="json")}
+    with joined(recipe.train) as ranks, ExitStack() as stack:
+        run = ranks.once(lambda: Run(output, "train", asked, inputs, seed=recipe.train.seed, force=force))
         if run.finished:
             say(f"{output}: already done; nothing has changed")
             return dict(run.record["counts"])
-        store = _tokens(recipe, chat, output / "tokens")
-        size = f"{len(store):,} conversations, {store.lengths.sum():,} tokens"
-        say(f"{size}; dropped: {store.dropped or 'none'}")
-        model = load_model(recipe.model, attention=NAME)
-        model.generation_config.eos_token_id = chat.stop_ids
-        if not (output / MODEL).exists():
-            with training() as show:
-                train_model(model, tokenizer, store, recipe.train, output, show)
-        remove_checkpoints(output)
-        counts = summary(output, store, model)
-        run.finish(counts)
+        if ranks.first:
+            stack.enter_context(run)
+        store = _shared_tokens(recipe, tokenizer, output / "tokens", ranks)
+        say(f"{describe_store(store)}; dropped: {store.dropped or 'none'}")
+        model = _model(recipe, config, tokenizer, ranks)
+        parameters = model.num_parameters()
+        _train_unless_done(recipe, model, tokenizer, store, output, ranks)
+        counts = summary(output, store, parameters)
+        if ranks.first:
+            remove_checkpoints(output)
+            run.finish(counts)
     return counts
 
 
-def _tokens(recipe: "Recipe", chat: "Chat", directory: Path) -> "TokenStore":
-    """The run's token store, made once."""
+def model_config(recipe: "Recipe") -> "PreTrainedConfig":
+    """The model's configuration, with the context that the recipe gives it.
+
+    Raises:
+        UserError: conversations would be longer than that.
+    """
+    from boresight.models.load import context_length, load_config
+    from boresight.recipe import check_fits
+    from boresight.train.extend import extended
+
+    config = load_config(recipe.model)
+    if recipe.extend:
+        config = extended(config, recipe.extend)
+    check_fits(recipe, context_length(config))
+    return config
+
+
+def tokens(recipe: "Recipe", tokenizer: "PreTrainedTokenizerFast", directory: Path) -> "TokenStore":
+    """The token store of a recipe's data, made unless it is there."""
     from itertools import chain, islice
 
+    from boresight.chat import Chat
+    from boresight.data.documents import prepare_documents, read_documents
     from boresight.data.sources import import_file
     from boresight.data.store import TokenStore
     from boresight.data.tokenise import prepare
 
     if directory.exists():
         return TokenStore(directory)
-    files = (islice(import_file(file.path, file.source), file.limit) for file in recipe.data)
-    return prepare(chain.from_iterable(files), chat, directory, recipe.max_length)
+    if recipe.stage == "pretrain":
+        documents = chain.from_iterable(islice(read_documents(f.path), f.limit) for f in recipe.data)
+        return prepare_documents(documents, tokenizer, directory, recipe.max_length)
+    rows = chain.from_iterable(islice(import_file(f.path, f.source), f.limit) for f in recipe.data)
+    return prepare(rows, Chat(tokenizer, recipe.template), directory, recipe.max_length)
+
+
+def describe_store(store: "TokenStore") -> str:
+    """How much there is to train on, in words."""
+    counts = store.manifest["counts"]
+    return f"{len(store):,} sequences, {counts['tokens']:,} tokens, {counts['targets']:,} of them targets"
+
+
+def _shared_tokens(
+    recipe: "Recipe", tokenizer: "PreTrainedTokenizerFast", directory: Path, ranks: "Ranks"
+) -> "TokenStore":
+    """Made by the first rank, read by all."""
+    from boresight.data.store import TokenStore
+
+    ranks.once(lambda: tokens(recipe, tokenizer, directory) and None)
+    return TokenStore(directory)
+
+
+def _model(
+    recipe: "Recipe", config: "PreTrainedConfig", tokenizer: "PreTrainedTokenizerFast", ranks: "Ranks"
+) -> "PreTrainedModel":
+    """The model with its weights on the first rank, without them on the others."""
+    import torch
+
+    from boresight.chat import Chat
+    from boresight.models.load import load_model
+    from boresight.train.attention import NAME
+    from boresight.train.memory import empty_model
+    from boresight.train.sharding import DTYPES
+
+    # Weights that adapters leave as they are need no more precision than the arithmetic has.
+    dtype = DTYPES[recipe.train.precision] if recipe.train.lora else torch.float32
+    model = load_model(recipe.model, NAME, dtype, config) if ranks.first else empty_model(config, dtype)
+    if recipe.extend:
+        tokenizer.model_max_length = recipe.extend.context
+    if recipe.stage == "finetune":
+        model.generation_config.eos_token_id = Chat(tokenizer, recipe.template).stop_ids
+    return model
+
+
+def _train_unless_done(
+    recipe: "Recipe",
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerFast",
+    store: "TokenStore",
+    output: Path,
+    ranks: "Ranks",
+) -> None:
+    from boresight.train.checkpoint import steps_saved
+    from boresight.train.loop import train as train_model
+    from boresight.train.saving import MODEL
+    from boresight.train.track import tracker
+
+    if ranks.once((output / MODEL).exists):
+        return
+    names = list[str](recipe.track if ranks.first else [])
+    config: dict[str, Any] = recipe.model_dump(mode="json")
+    with training() as show, tracker(names, output, config, steps_saved(output)) as track:
+
+        def report(metrics: "StepMetrics") -> None:
+            show(metrics)
+            track(metrics)
+
+        train_model(model, tokenizer, store, recipe.train, output, report)

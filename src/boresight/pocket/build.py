@@ -18,7 +18,9 @@ from boresight.models.load import load_model
 from boresight.pocket.pages import page
 from boresight.pocket.world import World
 from boresight.train.attention import NAME as ATTENTION
-from boresight.train.loop import MODEL, StepMetrics, save_model, train
+from boresight.train.loop import train
+from boresight.train.metrics import StepMetrics
+from boresight.train.saving import MODEL, save_model
 from boresight.train.settings import TrainSettings
 
 VOCABULARY = 2048
@@ -71,11 +73,10 @@ def _stage(
     report: Callable[[StepMetrics], None],
 ) -> PreTrainedModel:
     """Train on so many tokens of what `sequences` gives, unless that has been done."""
-    if (directory / MODEL).exists():
-        return load_model(str(directory / MODEL), ATTENTION)
-    store = _store(directory, sequences, tokens)
-    train(model, tokenizer, store, SETTINGS.model_copy(update={"seed": seed}), directory, report)
-    return model
+    if not (directory / MODEL).exists():
+        store = _store(directory, sequences, tokens)
+        train(model, tokenizer, store, SETTINGS.model_copy(update={"seed": seed}), directory, report)
+    return load_model(str(directory / MODEL), ATTENTION)
 
 
 def _texts(world: World, random: Random, count: int) -> Iterator[str]:

@@ -12,7 +12,9 @@ from boresight.errors import UserError
 from boresight.models.load import load_config
 from boresight.records import enumerate_lines, explain
 from boresight.report.source import Source
-from boresight.train.loop import METRICS, MODEL, StepMetrics, model_cost
+from boresight.train.loop import model_cost
+from boresight.train.metrics import METRICS, StepMetrics
+from boresight.train.saving import MODEL
 from boresight.train.settings import TrainSettings
 from boresight.train.simulate import Waste, simulate
 

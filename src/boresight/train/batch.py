@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from boresight.data.store import TokenStore
 from boresight.train.plan import MicroBatch
@@ -28,6 +29,27 @@ class Batch(NamedTuple):
         """The same batch on another device."""
         return self._replace(
             **{k: v.to(device, non_blocking=True) for k, v in self._asdict().items() if k != "segments"}
+        )
+
+    def part(self, index: int, parts: int) -> "Batch":
+        """The `index`-th of `parts` equal cuts along the rows, for ranks that share a micro-batch.
+
+        `segments` stay those of the whole rows. Tokens that are missing for an equal cut are added as a
+        segment of their own, without a target.
+        """
+        width = self.tokens.shape[1]
+        missing = -width % parts
+        own = (width + missing) // parts
+        row, column = self.states // width, self.states % width
+        mine = column // own == index
+        columns = slice(index * own, (index + 1) * own)
+        return Batch(
+            tokens=pad(self.tokens, (0, missing))[:, columns],
+            positions=pad(self.positions, (0, missing))[:, columns],
+            segments=(*self.segments, missing) if missing else self.segments,
+            states=(row * own + column - index * own)[mine],
+            targets=self.targets[mine],
+            weights=self.weights[mine],
         )
 
 

@@ -1,4 +1,8 @@
-"""Checkpoints to resume from: weights, optimizer and random state, in a directory that appears whole."""
+"""Checkpoints to resume from: weights and optimizer state, in a directory that appears whole.
+
+Written by all ranks together, each its shards, to a directory that they all see. They can be read by any
+other number of ranks. What is random in a step follows from its number, so no random state is kept.
+"""
 
 import re
 import shutil
@@ -9,39 +13,56 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from transformers import PreTrainedModel
 
+from boresight.train.ranks import Ranks
+
 FOLDER = "checkpoints"
+TRAINED_ALONE = StateDictOptions(ignore_frozen_params=True, strict=False)
+"""Weights that adapters leave as they are stay in the model's own files."""
 
 
-def save_checkpoint(run: Path, step: int, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> None:
+def save_checkpoint(
+    run: Path, step: int, model: PreTrainedModel, optimizer: torch.optim.Optimizer, ranks: Ranks
+) -> None:
     """Write the state after `step` steps, then remove the checkpoints before it."""
     directory = run / FOLDER / f"step-{step:08d}"
     partial = directory.with_name(directory.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    ranks.once(lambda: shutil.rmtree(partial, ignore_errors=True))
     try:
-        with _one_process_is_enough():
-            save(_state(model, optimizer), checkpoint_id=partial)
-        partial.rename(directory)
+        with _no_pickle_warning():
+            save(_state(model, optimizer), checkpoint_id=partial, process_group=ranks.control)
+        ranks.once(lambda: partial.rename(directory) and None)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    for older in _finished(run)[:-1]:
+        if ranks.first:
+            shutil.rmtree(partial, ignore_errors=True)
+    for older in _finished(run)[:-1] if ranks.first else []:
         shutil.rmtree(older)
 
 
-def load_checkpoint(run: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(run: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, ranks: Ranks) -> int:
     """Restore the newest checkpoint in place; returns the number of steps done, 0 without one."""
-    if not (finished := _finished(run)):
+    newest = ranks.once(lambda: next(reversed(_finished(run)), None))
+    if newest is None:
         return 0
     state = _state(model, optimizer)
-    with _one_process_is_enough():
-        load(state, checkpoint_id=finished[-1])
-    set_state_dict(model, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"])
-    torch.set_rng_state(state["random"])
-    return int(finished[-1].name.removeprefix("step-"))
+    load(state, checkpoint_id=newest, process_group=ranks.control)
+    set_state_dict(
+        model,
+        optimizer,
+        model_state_dict=state["model"],
+        optim_state_dict=state["optimizer"],
+        options=TRAINED_ALONE,
+    )
+    return int(newest.name.removeprefix("step-"))
+
+
+def steps_saved(run: Path) -> int:
+    """Steps done at the newest checkpoint, 0 without one."""
+    return int(_finished(run)[-1].name.removeprefix("step-")) if _finished(run) else 0
 
 
 def remove_checkpoints(run: Path) -> None:
@@ -53,11 +74,15 @@ def remove_checkpoints(run: Path) -> None:
     shutil.rmtree(going, ignore_errors=True)
 
 
+def bytes_needed(model: PreTrainedModel) -> int:
+    """Size of one checkpoint: trained weights and two moments."""
+    return 3 * sum(int(p.numel() * p.element_size()) for p in model.parameters() if p.requires_grad)
+
+
 @contextmanager
-def _one_process_is_enough() -> Iterator[None]:
-    """Without the warning that torch gives when no process group is there."""
+def _no_pickle_warning() -> Iterator[None]:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        warnings.filterwarnings("ignore", category=FutureWarning)
         yield
 
 
@@ -66,5 +91,5 @@ def _finished(run: Path) -> list[Path]:
 
 
 def _state(model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    weights, moments = get_state_dict(model, optimizer)
-    return {"model": weights, "optimizer": moments, "random": torch.get_rng_state()}
+    weights, moments = get_state_dict(model, optimizer, options=TRAINED_ALONE)
+    return {"model": weights, "optimizer": moments}

@@ -1,56 +1,36 @@
-"""The training loop, from a token store to finished weights.
+"""The training loop, from a token store to finished weights, on any number of ranks.
 
 plan → micro-batches → hidden states → weighted loss → gradients → clip → AdamW
 """
 
-import json
 import math
-import shutil
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from signal import SIGTERM
 
+import numpy as np
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from boresight.data.store import TokenStore
-from boresight.errors import UserError
-from boresight.runs import atomic_write
+from boresight.errors import Interrupted, UserError
 from boresight.train.attention import NAME as ATTENTION
 from boresight.train.attention import refuse_unpackable
-from boresight.train.batch import Batch, collate
+from boresight.train.batch import collate
 from boresight.train.checkpoint import load_checkpoint, remove_checkpoints, save_checkpoint
-from boresight.train.loss import output_head, weighted_cross_entropy
+from boresight.train.isolation import check_isolation
+from boresight.train.lora import add_adapters
+from boresight.train.metrics import METRICS, MetricsFile, StepMetrics
 from boresight.train.plan import Cost, Plan, Step
+from boresight.train.ranks import Ranks, joined
+from boresight.train.saving import require_space, save_trained
 from boresight.train.settings import TrainSettings
-
-METRICS = "metrics.jsonl"
-MODEL = "model"
-PRECISIONS = {"bf16": torch.bfloat16, "fp32": torch.float32}
-
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """One line of metrics.jsonl. `loss` is the objective of the step, before its update."""
-
-    step: int
-    """Steps done, from 1."""
-    total_steps: int
-    epoch: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    sequences: int
-    micro_batches: int
-    tokens: int
-    """Real tokens, without padding."""
-    padding: int
-    """Tokens of padding beside them."""
-    targets: int
-    seconds: float
+from boresight.train.sharding import Objective, recompute_activations, sharded
+from boresight.train.stopping import StopRequest, stop_requests
 
 
 def model_cost(config: PreTrainedConfig, parameters: int) -> Cost:
@@ -67,117 +47,196 @@ def train(
     run: Path,
     report: Callable[[StepMetrics], None] = lambda metrics: None,
 ) -> int:
-    """Train `model` in place and save it under `run`; resumes from the newest checkpoint there.
+    """Train `model` and save it under `run`; resumes from the newest checkpoint there.
+
+    Under torchrun every rank calls this with the same arguments, and `run` is a directory that all see.
 
     Args:
-        model: loaded with our packed attention.
+        model: loaded with our packed attention. It is consumed: the trained weights are those saved. Ranks
+            other than the first may hold it on the meta device.
         run: directory for metrics, checkpoints and the finished model, saved in the precision trained in.
-        report: called after each step.
+        report: called after each step, on the first rank.
 
     Returns:
         The number of steps of the whole run.
 
     Raises:
         UserError: the model cannot be trained this way, the disk is too small, or the loss is not finite.
+        Interrupted: SIGTERM or SIGINT came; a checkpoint of the steps done is saved.
     """
     assert model.config._attn_implementation == ATTENTION
     refuse_unpackable(model.config)
-    require_space(run, model)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).train()
-    if settings.activation_checkpointing:
-        model.gradient_checkpointing_enable()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, settings.learning_rate, settings.betas, weight_decay=settings.weight_decay, fused=True
+    with joined(settings) as ranks, stop_requests() as stop:
+        training = Training.begin(model, store, settings, ranks, stop)
+        ranks.once(lambda: require_space(run, model))
+        check_isolation(training.objective, settings.precision, ranks.device)
+        done = load_checkpoint(run, model, training.optimizer, ranks)
+        try:
+            training.run(run, done, report)
+        except _Stop:
+            if training.done > training.saved:
+                save_checkpoint(run, training.done, model, training.optimizer, ranks)
+            raise Interrupted(
+                f"{run}: stopped after step {training.done} of {training.total}; "
+                "the same command goes on from there",
+                stop.signal or SIGTERM,
+            ) from None
+        save_trained(model, tokenizer, settings, run, ranks)
+        ranks.once(lambda: remove_checkpoints(run))
+        return training.total
+
+
+class _Stop(Exception):  # noqa: N818
+    """Leaves a step half-way; nothing was updated."""
+
+
+@dataclass
+class Training:
+    """What stays the same over the steps of a run."""
+
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    store: TokenStore
+    settings: TrainSettings
+    ranks: Ranks
+    stop: StopRequest
+    plan: Plan
+    held_out: Step | None
+    """All held-out conversations, as one step."""
+    total: int
+    """Steps of the whole run."""
+    done: int = 0
+    """Steps done."""
+    saved: int = 0
+    """Steps done at the newest checkpoint."""
+
+    @classmethod
+    def begin(
+        cls,
+        model: PreTrainedModel,
+        store: TokenStore,
+        settings: TrainSettings,
+        ranks: Ranks,
+        stop: StopRequest | None = None,
+    ) -> "Training":
+        """Shard the model, make its optimizer, and plan."""
+        if settings.lora:
+            add_adapters(model, settings.lora, settings.seed)
+        if settings.activation_checkpointing:
+            recompute_activations(model)
+        cost = model_cost(model.config, model.num_parameters())
+        objective = sharded(model.train(), settings, ranks)
+        optimizer = torch.optim.AdamW(
+            [p for p in objective.parameters() if p.requires_grad],
+            settings.learning_rate,
+            settings.betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
+        )
+        plan, held_out = plans(store, settings, cost, ranks.data_size)
+        stop = stop or StopRequest()
+        return cls(objective, optimizer, store, settings, ranks, stop, plan, held_out, total=plan.total_steps)
+
+    def run(self, run: Path, done: int, report: Callable[[StepMetrics], None]) -> None:
+        """Take the steps that are left, with metrics and checkpoints on the way."""
+        self.done = self.saved = done
+        with MetricsFile(run / METRICS, done, writes=self.ranks.first) as file:
+            for step in self.plan.steps(done):
+                metrics = self.step(step)
+                if self.held_out and (metrics.step % self.settings.evaluate_every == 0 or self.is_last(step)):
+                    metrics = replace(metrics, held_out_loss=self.held_out_loss(self.held_out))
+                file.write(metrics)
+                self.done = metrics.step
+                if self.ranks.first:
+                    report(metrics)
+                if metrics.step % self.settings.checkpoint_every == 0 and not self.is_last(step):
+                    save_checkpoint(run, metrics.step, self.objective.model, self.optimizer, self.ranks)
+                    self.saved = metrics.step
+
+    def is_last(self, step: Step) -> bool:
+        """Whether the run ends with this step."""
+        return step.number + 1 == self.total
+
+    def step(self, step: Step) -> StepMetrics:
+        """Sum the gradient over the step's micro-batches, then update once."""
+        began = time.perf_counter()
+        _seed(self.settings.seed, step.number, self.ranks.data_rank)
+        loss = self._sum(step, differentiate=True)
+        if not math.isfinite(loss):
+            raise UserError(f"step {step.number + 1}: the loss is {loss}; try a lower learning_rate")
+        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.gradient_clip)
+        rate = learning_rate(self.settings, step.number, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        tokens = int(self.store.lengths[step.sequences].sum())
+        return StepMetrics(
+            step=step.number + 1,
+            total_steps=self.total,
+            epoch=step.epoch,
+            loss=loss,
+            learning_rate=rate,
+            gradient_norm=(norm.full_tensor() if isinstance(norm, DTensor) else norm).item(),
+            sequences=len(step.sequences),
+            micro_batches=sum(len(batch.sequences) > 0 for rank in step.ranks for batch in rank),
+            tokens=tokens,
+            padding=self.plan.slots(step) - tokens,
+            targets=int(self.plan.target_counts[step.sequences].sum()),
+            seconds=time.perf_counter() - began,
+        )
+
+    def held_out_loss(self, held_out: Step) -> float:
+        """The objective over the held-out conversations."""
+        self.objective.eval()
+        with torch.no_grad():
+            loss = self._sum(held_out, differentiate=False)
+        self.objective.train()
+        return loss
+
+    def _sum(self, step: Step, *, differentiate: bool) -> float:
+        """The loss of a step, over all ranks; its gradient is added up on the way."""
+        weights = dict(zip(step.sequences.tolist(), step.weights.tolist(), strict=True))
+        loss = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
+        for micro_batch in step.ranks[self.ranks.data_rank]:
+            partial = self.objective(collate(self.store, micro_batch, weights).to(self.ranks.device))
+            if differentiate:
+                partial.backward()
+            loss += partial.detach()
+            if differentiate and self.ranks.any(self.stop.signal is not None):
+                raise _Stop
+        return self.ranks.total(loss.item())
+
+
+def plans(store: TokenStore, settings: TrainSettings, cost: Cost, ranks: int) -> tuple[Plan, Step | None]:
+    """The plan of a run, and its held-out conversations as one step of their own.
+
+    Raises:
+        UserError: nothing would be left to train on.
+    """
+    if settings.held_out >= len(store):
+        raise UserError(
+            f"held_out: {settings.held_out} of {len(store)} conversations leaves none to train on"
+        )
+    lengths, target_counts = store.lengths, store.target_counts
+    if not settings.held_out:
+        return Plan(lengths, target_counts, settings, cost, ranks), None
+    order = np.random.default_rng([settings.seed, HELD_OUT]).permutation(len(store))
+    kept, drawn = np.sort(order[: settings.held_out]), np.sort(order[settings.held_out :])
+    at_once = settings.model_copy(
+        update={"sequences_per_step": settings.held_out, "tokens_per_step": None, "steps": 1}
     )
-    torch.manual_seed(settings.seed)
-    cost = model_cost(model.config, sum(p.numel() for p in parameters))
-    plan = Plan(store.lengths, store.target_counts, settings, cost)
-    total = plan.total_steps
-    done = load_checkpoint(run, model, optimizer)
-    with MetricsFile(run / METRICS, done) as metrics_file:
-        for step in plan.steps(done):
-            metrics = optimizer_step(model, optimizer, store, step, settings, total)
-            metrics_file.write(metrics)
-            report(metrics)
-            if metrics.step % settings.checkpoint_every == 0 and metrics.step < total:
-                save_checkpoint(run, metrics.step, model, optimizer)
-    save_model(model.to(PRECISIONS[settings.precision]), tokenizer, run / MODEL)
-    remove_checkpoints(run)
-    return total
+    (held_out,) = Plan(lengths, target_counts, at_once, cost, ranks, kept).steps()
+    return Plan(lengths, target_counts, settings, cost, ranks, drawn), held_out
 
 
-def optimizer_step(
-    model: PreTrainedModel,
-    optimizer: torch.optim.Optimizer,
-    store: TokenStore,
-    step: Step,
-    settings: TrainSettings,
-    total: int,
-) -> StepMetrics:
-    """Sum the gradient over the step's micro-batches, then update once."""
-    began = time.perf_counter()
-    micro_batches = step.ranks[0]
-    weights = dict(zip(step.sequences.tolist(), step.weights.tolist(), strict=True))
-    loss, slots = 0.0, 0
-    for micro_batch in micro_batches:
-        batch = collate(store, micro_batch, weights).to(model.device)
-        partial = batch_loss(model, batch, settings.precision)
-        partial.backward()
-        loss += partial.item()
-        slots += batch.tokens.numel()
-    if not math.isfinite(loss):
-        raise UserError(f"step {step.number + 1}: the loss is {loss}; try a lower learning_rate")
-    norm = nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-    rate = learning_rate(settings, step.number, total)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad()
-    tokens = int(store.lengths[step.sequences].sum())
-    return StepMetrics(
-        step=step.number + 1,
-        total_steps=total,
-        epoch=step.epoch,
-        loss=loss,
-        learning_rate=rate,
-        gradient_norm=norm.item(),
-        sequences=len(step.sequences),
-        micro_batches=len(micro_batches),
-        tokens=tokens,
-        padding=slots - tokens,
-        targets=int(store.target_counts[step.sequences].sum()),
-        seconds=time.perf_counter() - began,
-    )
+HELD_OUT = 2**32 - 1
+"""The stream of random numbers that draws held-out conversations; epochs have theirs by number."""
 
 
-def batch_loss(model: PreTrainedModel, batch: Batch, precision: str) -> torch.Tensor:
-    """The weighted loss of one micro-batch, a scalar; over a step's micro-batches these sum to its loss."""
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        hidden = model.get_decoder()(
-            input_ids=batch.tokens, position_ids=batch.positions, segments=batch.segments, use_cache=False
-        ).last_hidden_state
-        before_targets = hidden.flatten(0, 1)[batch.states]
-        return weighted_cross_entropy(before_targets, output_head(model), batch.targets, batch.weights)
-
-
-def summary(run: Path, store: TokenStore, model: PreTrainedModel) -> dict[str, float]:
-    """What a finished run counted: steps, first and last loss, median speed, data and parameters."""
-    lines = [json.loads(line) for line in (run / METRICS).read_text(encoding="utf-8").splitlines()]
-    return {
-        "steps": len(lines),
-        "first_loss": lines[0]["loss"],
-        "last_loss": lines[-1]["loss"],
-        "tokens_per_second": statistics.median(line["tokens"] / line["seconds"] for line in lines),
-        "targets_per_second": statistics.median(line["targets"] / line["seconds"] for line in lines),
-        "sequences": len(store),
-        "tokens": int(store.lengths.sum()),
-        "targets": int(store.target_counts.sum()),
-        "dropped": sum(store.dropped.values()),
-        "cut": store.manifest["counts"]["cut"],
-        "parameters": sum(p.numel() for p in model.parameters()),
-    }
+def _seed(*of: int) -> None:
+    """Make what is random in a step, dropout, follow from its number, for resuming."""
+    torch.manual_seed(int(np.random.SeedSequence(of).generate_state(1, np.uint64)[0] >> 1))
 
 
 def learning_rate(settings: TrainSettings, step: int, total: int) -> float:
@@ -188,45 +247,3 @@ def learning_rate(settings: TrainSettings, step: int, total: int) -> float:
     progress = (step - warmup) / max(1, total - warmup)
     share = 1 - progress if settings.schedule == "linear" else (1 + math.cos(math.pi * progress)) / 2
     return settings.learning_rate * share
-
-
-class MetricsFile:
-    """metrics.jsonl, a line a step; on resuming, lines of steps that are done again are taken back."""
-
-    def __init__(self, path: Path, steps_done: int):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        atomic_write(path, "".join(lines[:steps_done]))
-        self._file = path.open("a", encoding="utf-8")
-
-    def write(self, metrics: StepMetrics) -> None:
-        """Append one step."""
-        self._file.write(json.dumps(asdict(metrics)) + "\n")
-        self._file.flush()
-
-    def __enter__(self) -> "MetricsFile":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-def require_space(run: Path, model: PreTrainedModel) -> None:
-    """Refuse to start when the disk cannot hold a second checkpoint beside the first."""
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    needed = 2 * 3 * weights  # the new checkpoint is written before the old one goes; weights and two moments
-    free = shutil.disk_usage(run).free
-    if free < needed:
-        raise UserError(f"{run}: needs {needed / 1e9:.1f} GB for checkpoints, {free / 1e9:.1f} GB are free")
-
-
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:
-    """Save weights, tokenizer and chat template as transformers does, in a directory that appears whole."""
-    partial = directory.with_name(directory.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        shutil.rmtree(directory, ignore_errors=True)
-        partial.rename(directory)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -9,6 +9,35 @@ STRATEGIES: tuple[Strategy, ...] = ("padded", "sorted", "packed", "balanced")
 Positive = Annotated[int, Field(gt=0)]
 
 
+class Extend(BaseModel):
+    """Stretch the rotary positions of a model to a longer context before training on long text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    context: Positive
+    """The new longest sequence, in tokens."""
+    rope: Literal["base", "yarn"] = "base"
+    """`base` multiplies the base of the rotary frequencies (LongAlign §4.1), `yarn` is YaRN."""
+    factor: Annotated[float, Field(gt=1)] | None = None
+    """Of `base`: what multiplies it, 200 unless given (10,000 → 2,000,000). Of `yarn`: the ratio of the new
+    to the original context, which is its default."""
+
+
+class Lora(BaseModel):
+    """Train low-rank adapters and leave the model's own weights as they are. Needs peft."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: Positive = 16
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    """The adapters' output is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+    """Names of the linear layers that get an adapter; `all-linear` is all but the output layer."""
+    merge: bool = True
+    """Save the whole model with the adapters merged in; otherwise the adapters alone."""
+
+
 class TrainSettings(BaseModel):
     """Settings of the optimizer step and the loop around it. Defaults are TÜLU's where it has them."""
 
@@ -41,8 +70,20 @@ class TrainSettings(BaseModel):
     """Of the arithmetic. Weights and optimizer state are kept in float32 either way."""
     activation_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    lora: Lora | None = None
+    """Train low-rank adapters instead of all weights."""
     checkpoint_every: Positive = 200
     """Steps between checkpoints to resume from."""
+    held_out: Annotated[int, Field(ge=0)] = 0
+    """Conversations kept from training, drawn by the seed, to measure the loss on."""
+    evaluate_every: Positive = 200
+    """Steps between measurements on them; the last step is always measured."""
+    sequence_parallel: Positive = 1
+    """Ranks that share each micro-batch, for sequences that one GPU cannot hold (Ulysses)."""
+    replicas: Positive = 1
+    """Copies of the sharded weights (hybrid sharding): one a node keeps weight traffic within nodes."""
+    offload: bool = False
+    """Keep weights, gradients and optimizer state in CPU memory between uses."""
     seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")

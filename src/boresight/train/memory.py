@@ -1,0 +1,111 @@
+"""What a training run will take of each rank's memory, before it starts.
+
+Weights are counted, activations too: the model is run on the meta device, where tensors have sizes but no
+contents, and what autograd would keep is added up. So the estimate knows every architecture that trains.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+
+from boresight.errors import UserError
+from boresight.train.attention import NAME as ATTENTION
+from boresight.train.lora import add_adapters
+from boresight.train.loss import chunk_rows
+from boresight.train.settings import TrainSettings
+from boresight.train.sharding import DTYPES, layers_of, recompute_activations
+
+
+class Memory(NamedTuple):
+    """Bytes on one rank, at the largest micro-batch."""
+
+    weights: int
+    """Its shard, in the precision they are kept in."""
+    gradients: int
+    optimizer: int
+    """Two moments in float32."""
+    gathered: int
+    """Whole weights of the layer at work, of the next, and of the embeddings, and their gradients."""
+    activations: int
+    loss: int
+    """A chunk of logits, and the gradients of the output layer and of the states before targets."""
+
+    @property
+    def total(self) -> int:
+        """All of it. What the allocator loses to gaps, often a tenth, comes on top."""
+        return sum(self)
+
+
+def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: int, tokens: int) -> Memory:
+    """The memory of one of so many ranks.
+
+    Args:
+        tokens: in the largest micro-batch; ranks that share it hold equal parts.
+    """
+    model = empty_model(config, DTYPES[settings.precision]).train()
+    if settings.lora:
+        add_adapters(model, settings.lora)
+    half = DTYPES[settings.precision].itemsize
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    frozen = model.num_parameters() - trained
+    shards = ranks // settings.replicas
+    layers = layers_of(model)
+    layer = max((sum(p.numel() for p in m.parameters()) for m in layers), default=0)
+    rest = model.num_parameters() - sum(p.numel() for m in layers for p in m.parameters())
+    own = -(-tokens // settings.sequence_parallel)
+    width, vocabulary = config.hidden_size, config.vocab_size
+    chunk = chunk_rows(torch.device("cuda"), vocabulary) * vocabulary
+    return Memory(
+        weights=(4 * trained + half * frozen) // shards,
+        gradients=4 * trained // shards,
+        optimizer=8 * trained // shards,
+        gathered=half * (2 * layer + rest) + half * (layer + rest if not settings.lora else 0),
+        activations=_activations(model, settings, own),
+        loss=(4 + half) * chunk + 4 * vocabulary * width + half * own * width,
+    )
+
+
+def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    """A model on the meta device, with our packed attention.
+
+    Raises:
+        UserError: it is no causal language model.
+    """
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, dtype=dtype)
+    except ValueError as error:
+        raise UserError(f"{config.model_type}: not a causal language model") from error
+
+
+def count_parameters(config: PreTrainedConfig) -> int:
+    """Parameters of a model, from its configuration."""
+    return int(empty_model(config, torch.float32).num_parameters())
+
+
+def _activations(model: PreTrainedModel, settings: TrainSettings, tokens: int) -> int:
+    """Bytes kept for the backward pass; with recomputing, what enters the layers and one layer at work."""
+    everything, layers = saved_bytes(model, tokens), int(model.config.num_hidden_layers)
+    if not settings.activation_checkpointing:
+        return everything
+    recompute_activations(model)
+    return saved_bytes(model, tokens) + everything // layers
+
+
+def saved_bytes(model: PreTrainedModel, tokens: int) -> int:
+    """Bytes that autograd keeps of one forward pass over a packed row, the parameters not counted."""
+    device = next(model.parameters()).device
+    kept: dict[int, Any] = {p.untyped_storage()._cdata: None for p in model.parameters()}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept.setdefault(storage._cdata, storage)
+        return tensor
+
+    row = torch.zeros(1, tokens, dtype=torch.int64, device=device)
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.get_decoder()(input_ids=row, position_ids=row, segments=(tokens,), use_cache=False)
+    return sum(storage.nbytes() for storage in kept.values() if storage is not None)

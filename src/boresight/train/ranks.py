@@ -1,0 +1,141 @@
+"""The processes that train together: one, or as many as torchrun started.
+
+Every run has a process group, also of a single process: the step then goes through the same code and the
+same arithmetic everywhere.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed import ProcessGroup
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from boresight.errors import UserError
+from boresight.train.settings import TrainSettings
+
+Result = TypeVar("Result")
+PATIENCE = timedelta(days=1)
+"""How long ranks wait for what one of them does alone, such as tokenising."""
+
+
+def launched() -> tuple[int, int]:
+    """This process's rank and the number of ranks that torchrun started; 0 and 1 without it."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among the `size` of the run.
+
+    `sequence_parallel` neighbours share every micro-batch: together they are one of the `data_size` that a
+    step is planned for, and `partners` is their group (None where each works alone).
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+    sequence_parallel: int
+    shards: DeviceMesh
+    """Over which weights are sharded; with replicas, ("replica", "shard")."""
+    partners: ProcessGroup | None
+    control: ProcessGroup
+    """On CPUs, for what ranks tell each other beside the gradients."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the rank that writes."""
+        return self.rank == 0
+
+    @property
+    def data_rank(self) -> int:
+        """Which of the planned ranks this is."""
+        return self.rank // self.sequence_parallel
+
+    @property
+    def data_size(self) -> int:
+        """For how many ranks a step is planned."""
+        return self.size // self.sequence_parallel
+
+    @property
+    def part(self) -> int:
+        """Which part of its group's micro-batches this rank holds."""
+        return self.rank % self.sequence_parallel
+
+    def once(self, act: Callable[[], Result]) -> Result:
+        """Let the first rank act and every rank have the result, or raise the same UserError."""
+        outcome: list[Result | UserError | None] = [None]
+        if self.first:
+            try:
+                outcome = [act()]
+            except UserError as error:
+                outcome = [error]
+        distributed.broadcast_object_list(outcome, src=0, group=self.control)
+        if isinstance(outcome[0], UserError):
+            raise outcome[0]
+        return outcome[0]  # type: ignore[return-value]
+
+    def total(self, value: float) -> float:
+        """The sum of a number over all ranks."""
+        summed = torch.tensor(value, dtype=torch.float64)
+        distributed.all_reduce(summed, group=self.control)
+        return summed.item()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
+        return self.total(float(flag)) > 0
+
+
+@contextmanager
+def joined(settings: TrainSettings) -> Iterator[Ranks]:
+    """Join the ranks that torchrun started, or be the only one; inside of itself, the same ranks again.
+
+    Raises:
+        UserError: the ranks cannot be divided as the settings want.
+    """
+    rank, size = launched()
+    for name in ("sequence_parallel", "replicas"):
+        if size % (parts := getattr(settings, name)):
+            raise UserError(f"{name}: {parts} does not divide the {size} ranks of this run")
+    device = _device()
+    owner = not distributed.is_initialized()
+    if owner:
+        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+        store = None if "RANK" in os.environ else distributed.HashStore()  # type: ignore[attr-defined]
+        distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+    try:
+        yield _ranks(rank, size, device, settings)
+    finally:
+        if owner:
+            distributed.destroy_process_group()
+
+
+def _ranks(rank: int, size: int, device: torch.device, settings: TrainSettings) -> Ranks:
+    copies, shared = settings.replicas, settings.sequence_parallel
+    if copies == 1:
+        shards = init_device_mesh(device.type, (size,), mesh_dim_names=("shard",))
+    else:
+        shards = init_device_mesh(device.type, (copies, size // copies), mesh_dim_names=("replica", "shard"))
+    groups = init_device_mesh(device.type, (size // shared, shared), mesh_dim_names=("data", "sequence"))
+    return Ranks(
+        rank=rank,
+        size=size,
+        device=device,
+        sequence_parallel=shared,
+        shards=shards,
+        partners=groups.get_group("sequence") if shared > 1 else None,
+        control=distributed.new_group(backend="gloo", timeout=PATIENCE),
+    )
+
+
+def _device() -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return device
