@@ -184,6 +184,7 @@ class Training:
             padding=self.plan.slots(step) - tokens,
             targets=int(self.plan.target_counts[step.sequences].sum()),
             seconds=time.perf_counter() - began,
+            ranks=self.ranks.size,
         )
 
     def held_out_loss(self, held_out: Step) -> float:

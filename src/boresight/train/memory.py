@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from boresight.errors import UserError
 from boresight.train.attention import NAME as ATTENTION
 from boresight.train.lora import add_adapters
-from boresight.train.loss import chunk_rows
+from boresight.train.loss import SLICE, chunk_rows
 from boresight.train.settings import TrainSettings
 from boresight.train.sharding import DTYPES, layers_of, recompute_activations
 
@@ -57,14 +57,14 @@ def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: in
     rest = model.num_parameters() - sum(p.numel() for m in layers for p in m.parameters())
     own = -(-tokens // settings.sequence_parallel)
     width, vocabulary = config.hidden_size, config.vocab_size
-    chunk = chunk_rows(torch.device("cuda"), vocabulary) * vocabulary
+    chunk = min(own, chunk_rows(torch.device("cuda"), vocabulary)) * vocabulary
     return Memory(
         weights=(4 * trained + half * frozen) // shards,
         gradients=4 * trained // shards,
         optimizer=8 * trained // shards,
         gathered=half * (2 * layer + rest) + half * (layer + rest if not settings.lora else 0),
         activations=_activations(model, settings, own),
-        loss=(4 + half) * chunk + 4 * vocabulary * width + half * own * width,
+        loss=half * chunk + 12 * SLICE + 4 * vocabulary * width + half * own * width,
     )
 
 

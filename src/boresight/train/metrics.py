@@ -32,6 +32,8 @@ class StepMetrics:
     """Tokens of padding beside them."""
     targets: int
     seconds: float
+    ranks: int = 1
+    """Processes that took the step together."""
     held_out_loss: float | None = None
     """The same objective over the held-out conversations, after the update; None where not measured."""
 
