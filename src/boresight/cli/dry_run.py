@@ -63,7 +63,10 @@ def data_ranks(ranks: int, recipe: "Recipe") -> int:
 def describe(recipe: "Recipe", foreseen: dict[str, Any]) -> str:
     """What was foretold, for a person."""
     data, batches, memory = foreseen["data"], foreseen["batches"], foreseen["memory"]
-    parts = ", ".join(f"{name} {_gigabytes(size)}" for name, size in memory.items() if name != "total")
+    parts = ", ".join(
+        f"{name} {_gigabytes(memory[name])}" for name in memory if name not in ("total", "host")
+    )
+    host = f"; {_gigabytes(memory['host'])} of CPU memory" if memory["host"] else ""
     lines = [
         f"model    {recipe.model}, {foreseen['parameters']:,} parameters, on {foreseen['ranks']:,} ranks",
         f"data     {data['sequences']:,} sequences, {data['tokens']:,} tokens, {data['targets']:,} of them "
@@ -72,7 +75,7 @@ def describe(recipe: "Recipe", foreseen: dict[str, Any]) -> str:
         f"batches  {batches['strategy']}: {batches['rounds']:.2f} micro-batches a rank and step; padding "
         f"{batches['padding']:.1%}, idle {batches['idle']:.1%}: {batches['to_ideal']:.3f} times the ideal",
         f"memory   {_gigabytes(memory['total'])} a rank with {foreseen['largest_micro_batch']:,} tokens in a "
-        f"micro-batch, and about a tenth more for gaps: {parts}",
+        f"micro-batch, and about a tenth more for gaps: {parts}{host}",
     ]
     return "\n".join([*lines, *warnings(foreseen)])
 

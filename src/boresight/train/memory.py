@@ -20,7 +20,7 @@ from boresight.train.sharding import DTYPES, layers_of, recompute_activations
 
 
 class Memory(NamedTuple):
-    """Bytes on one rank, at the largest micro-batch."""
+    """Bytes of a rank's GPU, at the largest micro-batch; offloaded ones count under `host`."""
 
     weights: int
     """Its shard, in the precision they are kept in."""
@@ -32,11 +32,13 @@ class Memory(NamedTuple):
     activations: int
     loss: int
     """A chunk of logits, and the gradients of the output layer and of the states before targets."""
+    host: int = 0
+    """In CPU memory instead: weights, gradients and optimizer, when offloaded."""
 
     @property
     def total(self) -> int:
-        """All of it. What the allocator loses to gaps, often a tenth, comes on top."""
-        return sum(self)
+        """All of the GPU's. What its allocator loses to gaps, often a tenth, comes on top."""
+        return sum(self) - self.host
 
 
 def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: int, tokens: int) -> Memory:
@@ -58,13 +60,16 @@ def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: in
     own = -(-tokens // settings.sequence_parallel)
     width, vocabulary = config.hidden_size, config.vocab_size
     chunk = min(own, chunk_rows(torch.device("cuda"), vocabulary)) * vocabulary
+    kept = ((4 * trained + half * frozen) // shards, 4 * trained // shards, 8 * trained // shards)
+    here = (0, 0, 0) if settings.offload else kept
     return Memory(
-        weights=(4 * trained + half * frozen) // shards,
-        gradients=4 * trained // shards,
-        optimizer=8 * trained // shards,
+        weights=here[0],
+        gradients=here[1],
+        optimizer=here[2],
         gathered=half * (2 * layer + rest) + half * (layer + rest if not settings.lora else 0),
         activations=_activations(model, settings, own),
         loss=half * chunk + 12 * SLICE + 4 * vocabulary * width + half * own * width,
+        host=sum(kept) - sum(here),
     )
 
 
