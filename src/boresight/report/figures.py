@@ -65,16 +65,21 @@ def _interval(axes: Axes, y: float, run: AnswerRun, setting: str, colour: str) -
 
 
 def loss_figure(run: TrainRun) -> Markup:
-    """The loss of every step, and smoothed."""
+    """The loss of every step, and smoothed; of the held-out conversations where it was measured."""
     steps, loss, smoothed = run.column("step"), run.column("loss"), run.loss
+    held_out = [(m.step, m.held_out_loss) for m in run.steps if m.held_out_loss is not None]
 
     def paint(axes: Axes) -> None:
         axes.plot(steps, loss, color=SERIES[0], alpha=0.3, linewidth=1, label="each step")
         axes.plot(steps, smoothed, color=SERIES[0], linewidth=2.2, label="smoothed")
+        if held_out:
+            axes.plot(*zip(*held_out, strict=True), "o-", color=SERIES[1], markersize=5, label="held out")
         axes.legend(loc="upper right", labelcolor=MUTED)
         _step_axes(axes, 5)
 
     alt = f"Training loss over {len(steps)} steps: smoothed, from {smoothed[0]:.3g} to {smoothed[-1]:.3g}"
+    if held_out:
+        alt += f"; held out, {held_out[0][1]:.3g} at step {held_out[0][0]} and {held_out[-1][1]:.3g} at the end"
     return draw(paint, alt, f"loss {run.source.name}", WIDTH, 340)
 
 
