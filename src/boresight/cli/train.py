@@ -141,17 +141,19 @@ def _model(
     recipe: "Recipe", config: "PreTrainedConfig", tokenizer: "PreTrainedTokenizerFast", ranks: "Ranks"
 ) -> "PreTrainedModel":
     """The model with its weights on the first rank, without them on the others."""
-    import torch
-
     from boresight.chat import Chat
     from boresight.models.load import load_model
     from boresight.train.attention import NAME
     from boresight.train.memory import empty_model
     from boresight.train.sharding import DTYPES
 
-    # Weights that adapters leave as they are need no more precision than the arithmetic has.
-    dtype = DTYPES[recipe.train.precision] if recipe.train.lora else torch.float32
-    model = load_model(recipe.model, NAME, dtype, config) if ranks.first else empty_model(config, dtype)
+    # Weights that adapters leave as they are need no more precision than the arithmetic has. Others are read
+    # as they lie on the disk: sharding makes them float32, and the whole is held for that by one rank alone.
+    frozen = DTYPES[recipe.train.precision]
+    if ranks.first:
+        model = load_model(recipe.model, NAME, frozen if recipe.train.lora else "auto", config)
+    else:
+        model = empty_model(config, frozen)
     if recipe.extend:
         tokenizer.model_max_length = recipe.extend.context
     if recipe.stage == "finetune":

@@ -4,7 +4,7 @@ import json
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -71,12 +71,16 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerFast:
 
 
 def load_model(
-    model: str, attention: str, dtype: torch.dtype = torch.float32, config: PreTrainedConfig | None = None
+    model: str,
+    attention: str,
+    dtype: torch.dtype | Literal["auto"] = torch.float32,
+    config: PreTrainedConfig | None = None,
 ) -> PreTrainedModel:
     """The weights of a MODEL, on the CPU; adapters are merged into those of their base.
 
     Args:
         attention: name of an attention implementation known to transformers.
+        dtype: of the weights; `auto` is that of the files.
         config: to use instead of the model's own, as for a longer context.
 
     Raises:
@@ -91,7 +95,10 @@ def load_model(
         )
     except (OSError, ValueError) as error:
         raise UserError(f"{model}: no model can be loaded: {_first_line(error)}") from error
-    return _merged(loaded, Path(resolve(model))).to(dtype) if base else loaded
+    if not base:
+        return loaded
+    merged = _merged(loaded, Path(resolve(model)))
+    return merged if dtype == "auto" else merged.to(dtype)
 
 
 def adapted(model: str) -> str | None:

@@ -79,7 +79,9 @@ def loss_figure(run: TrainRun) -> Markup:
 
     alt = f"Training loss over {len(steps)} steps: smoothed, from {smoothed[0]:.3g} to {smoothed[-1]:.3g}"
     if held_out:
-        alt += f"; held out, {held_out[0][1]:.3g} at step {held_out[0][0]} and {held_out[-1][1]:.3g} at the end"
+        alt += (
+            f"; held out, {held_out[0][1]:.3g} at step {held_out[0][0]} and {held_out[-1][1]:.3g} at the end"
+        )
     return draw(paint, alt, f"loss {run.source.name}", WIDTH, 340)
 
 

@@ -66,7 +66,7 @@ def sharded(model: PreTrainedModel, settings: TrainSettings, ranks: Ranks) -> Ob
 
     Args:
         model: with weights on the first rank; the others may hold it on the meta device. It is consumed:
-            its weights are afterwards shards.
+            its weights are afterwards shards, the trained ones in float32.
 
     Raises:
         UserError: the attention heads cannot be divided among the ranks that share a micro-batch.
@@ -78,6 +78,9 @@ def sharded(model: PreTrainedModel, settings: TrainSettings, ranks: Ranks) -> Ob
     buffers = dict(model.named_buffers())
     model.to("meta")
     model.tie_weights()
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()  # what is trained is kept in float32
     objective = Objective(model, ranks)
     _shard_layers(objective, settings, ranks)
     objective.to_empty(device="cpu" if settings.offload else ranks.device)
