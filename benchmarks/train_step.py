@@ -38,73 +38,47 @@ of 1 does our work in attention, and loses only to the many small steps.
 
 import argparse
 import os
-import tempfile
-import time
-import warnings
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
 
-import datasets
-import numpy as np
 import torch
 import transformers
 import trl
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from transformers import (
-    DataCollatorForSeq2Seq,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedTokenizerFast,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
+from transformers import LlamaConfig
 
-from boresight.data.store import StoreWriter, TokenStore
-from boresight.train.attention import NAME as OUR_ATTENTION
-from boresight.train.loop import model_cost, optimizer_step
-from boresight.train.plan import Plan
-from boresight.train.settings import STRATEGIES, Strategy, TrainSettings
-from lengths import longalign_lengths
+from boresight.train.memory import count_parameters
+from boresight.train.ranks import Ranks, joined
+from boresight.train.settings import STRATEGIES, TrainSettings
+from sides import OURS, Measured, Side, Work, disagreement, our_side, quiet, trainer_side, trl_side, work
 
 VOCABULARY, WIDTH, LAYERS, HEAD_SIZE = 4096, 256, 4, 64
-LEARNING_RATE = 1e-5
 LOSS_TOLERANCE = 1e-5
 WARM_UP_LENGTH = 512
-OURS = "ours, balanced"
-
-Rows = list[np.ndarray]
-"""Tokens of each conversation, int64."""
-
-
-class Measured(NamedTuple):
-    """One optimizer step. `slots` are the tokens that went through the model, padding included."""
-
-    seconds: float
-    tokens: int
-    slots: int
-    loss: float
-
-
-Side = Callable[[], Measured]
-"""Takes one optimizer step over all rows."""
+CONFIG = LlamaConfig(
+    vocab_size=VOCABULARY,
+    hidden_size=WIDTH,
+    intermediate_size=8 * WIDTH // 3 // 8 * 8,
+    num_hidden_layers=LAYERS,
+    num_attention_heads=WIDTH // HEAD_SIZE,
+    max_position_embeddings=2**17,
+    pad_token_id=0,
+    use_cache=False,
+)
 
 
 def main() -> None:
     args = arguments()
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # every side would take a GPU if there is one
     if args.threads:
         torch.set_num_threads(args.threads)
     quiet()
     print(machine(), flush=True)
-    compare(make_rows(args.rows, WARM_UP_LENGTH), WARM_UP_LENGTH, args.trainer_batches, repeats=1)
-    for length in args.lengths:
-        rows = make_rows(args.rows, length)
-        print(table(length, rows, compare(rows, length, args.trainer_batches, args.repeats)), flush=True)
+    with joined(TrainSettings()) as ranks:
+        compare(WARM_UP_LENGTH, args, ranks, repeats=1)
+        for length in args.lengths:
+            results = compare(length, args, ranks, args.repeats)
+            print(table(length, args.rows, results), flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -117,185 +91,20 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def quiet() -> None:
-    """Keep the rivals' progress bars and warnings out of the table."""
-    warnings.filterwarnings("ignore")
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.disable_progress_bars()
-
-
-def make_rows(count: int, maximum: int) -> Rows:
-    random = np.random.default_rng(0)
-    return [random.integers(2, VOCABULARY, n) for n in longalign_lengths(count, maximum)]
-
-
-def make_sides(rows: Rows, length: int, trainer_batches: list[int], folder: Path) -> dict[str, Side]:
+def make_sides(work: Work, trainer_batches: list[int]) -> dict[str, Side]:
     """All sides by name, in the order in which they take turns."""
-    store = write_store(rows, folder / "store")
-    sides = {f"ours, {s}": our_side(store, length, s) for s in reversed(STRATEGIES)}
+    sides = {f"ours, {s}": our_side(work, s) for s in reversed(STRATEGIES)}
     for batch in trainer_batches:
         name = f"Trainer, padded, {batch} rows" if batch > 1 else "Trainer, row by row"
-        sides[name] = trainer_side(rows, batch, folder)
-    sides["SFTTrainer, packed (bfd)"] = trl_side(rows, length, folder)
+        sides[name] = trainer_side(work, batch)
+    sides["SFTTrainer, packed (bfd)"] = trl_side(work)
     return sides
 
 
-def make_model(attention: str) -> LlamaForCausalLM:
-    """A Llama of 5 million parameters, with the same random weights each time."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=8 * WIDTH // 3 // 8 * 8,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=WIDTH // HEAD_SIZE,
-        max_position_embeddings=2**17,
-        pad_token_id=0,
-        use_cache=False,
-        attn_implementation=attention,
-    )
-    return LlamaForCausalLM(config).train()
-
-
-# --- ours
-
-
-def write_store(rows: Rows, folder: Path) -> TokenStore:
-    with StoreWriter(folder, {}) as writer:
-        for tokens in rows:
-            writer.append(tokens, np.arange(len(tokens)) > 0)
-    return TokenStore(folder)
-
-
-def our_side(store: TokenStore, length: int, strategy: Strategy) -> Side:
-    model = make_model(OUR_ATTENTION)
-    settings = TrainSettings(
-        sequences_per_step=len(store),
-        steps=10**6,
-        loss="token",
-        batching=strategy,
-        tokens_per_micro_batch=length,
-        learning_rate=LEARNING_RATE,
-        warmup=0,
-        precision="fp32",
-    )
-    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.0, fused=True)
-    cost = model_cost(model.config, sum(p.numel() for p in model.parameters()))
-    steps = Plan(store.lengths, store.target_counts, settings, cost).steps()
-
-    def step() -> Measured:
-        began = time.perf_counter()
-        done = optimizer_step(model, optimizer, store, next(steps), settings, settings.steps)
-        return Measured(time.perf_counter() - began, done.tokens, done.tokens + done.padding, done.loss)
-
-    return step
-
-
-# --- the rivals
-
-
-class StepClock(TrainerCallback):
-    """Times the optimizer step inside the rivals' own loop."""
-
-    def on_step_begin(self, *_: object, **__: object) -> None:  # noqa: D102
-        self.began = time.perf_counter()
-
-    def on_step_end(self, *_: object, **__: object) -> None:  # noqa: D102
-        self.seconds = time.perf_counter() - self.began
-
-
-class TokenCounter:
-    """Counts the tokens that enter a model, with and without padding."""
-
-    def __init__(self, model: LlamaForCausalLM):
-        self.tokens = self.slots = 0
-        model.register_forward_pre_hook(self._count, with_kwargs=True)
-
-    def _count(self, _: object, __: tuple, inputs: dict) -> None:
-        mask = inputs.get("attention_mask")
-        self.slots += inputs["input_ids"].numel()
-        self.tokens += inputs["input_ids"].numel() if mask is None else int(mask.sum())
-
-
-def trainer_side(rows: Rows, batch: int, folder: Path) -> Side:
-    model = make_model("sdpa")
-    trainer = Trainer(
-        model,
-        TrainingArguments(**common(folder, batch, -(-len(rows) // batch))),
-        data_collator=DataCollatorForSeq2Seq(blank_tokenizer()),  # pads labels with -100
-        train_dataset=as_dataset(rows, labels=True),
-    )
-    return rival(trainer, model)
-
-
-def trl_side(rows: Rows, length: int, folder: Path) -> Side:
-    model, dataset = make_model("sdpa"), as_dataset(rows, labels=False)
-    packs = len(trl.pack_dataset(dataset, length, "bfd"))
-    packing = {"packing": True, "packing_strategy": "bfd", "max_length": length}
-    trainer = trl.SFTTrainer(
-        model,
-        trl.SFTConfig(**common(folder, 1, packs), **packing),
-        train_dataset=dataset,
-        processing_class=blank_tokenizer(),
-    )
-    assert len(trainer.train_dataset) == packs
-    return rival(trainer, model)
-
-
-def common(folder: Path, batch: int, micro_batches: int) -> dict[str, object]:
-    """Arguments of both rivals; one optimizer step is one pass over the rows."""
-    return {
-        "output_dir": str(folder / "rival"),
-        "per_device_train_batch_size": batch,
-        "gradient_accumulation_steps": micro_batches,
-        "max_steps": 1,
-        "learning_rate": LEARNING_RATE,
-        "lr_scheduler_type": "constant",
-        "adam_beta2": 0.95,
-        "optim": "adamw_torch_fused",
-        "max_grad_norm": 1.0,
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "use_cpu": True,
-        "logging_strategy": "no",
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
-
-
-def rival(trainer: Trainer, model: LlamaForCausalLM) -> Side:
-    clock, counter = StepClock(), TokenCounter(model)
-    trainer.add_callback(clock)
-    trainer.remove_callback(PrinterCallback)
-
-    def step() -> Measured:
-        tokens, slots = counter.tokens, counter.slots
-        loss = trainer.train().training_loss
-        return Measured(clock.seconds, counter.tokens - tokens, counter.slots - slots, loss)
-
-    return step
-
-
-def as_dataset(rows: Rows, *, labels: bool) -> datasets.Dataset:
-    tokens = [row.tolist() for row in rows]
-    return datasets.Dataset.from_dict({"input_ids": tokens} | ({"labels": tokens} if labels else {}))
-
-
-def blank_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer that only knows the padding token; the rows are token ids already."""
-    words = Tokenizer(WordLevel({"<pad>": 0, "<end>": 1}, unk_token="<end>"))
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>")
-
-
-# --- measuring
-
-
-def compare(rows: Rows, length: int, trainer_batches: list[int], repeats: int) -> dict[str, list[Measured]]:
+def compare(length: int, args: argparse.Namespace, ranks: Ranks, repeats: int) -> dict[str, list[Measured]]:
     """Steps of every side, taken in turns."""
-    with tempfile.TemporaryDirectory() as folder:
-        sides = make_sides(rows, length, trainer_batches, Path(folder))
+    with work(args.rows, length, CONFIG, ranks) as given:
+        sides = make_sides(given, args.trainer_batches)
         rounds = [{name: step() for name, step in sides.items()} for _ in range(repeats)]
     check(rounds[0])
     return {name: [done[name] for done in rounds] for name in sides}
@@ -303,17 +112,15 @@ def compare(rows: Rows, length: int, trainer_batches: list[int], repeats: int) -
 
 def check(first: dict[str, Measured]) -> None:
     """All sides saw the same tokens and, before any update, computed the same loss."""
-    ours = first[OURS]
     for name, theirs in first.items():
-        assert theirs.tokens == ours.tokens, f"{name} saw {theirs.tokens} tokens, we {ours.tokens}"
-        error = abs(theirs.loss - ours.loss) / ours.loss
-        assert error < LOSS_TOLERANCE, f"{name}: loss {theirs.loss:.6f}, ours {ours.loss:.6f}"
+        difference = disagreement(theirs, first[OURS], LOSS_TOLERANCE)
+        assert difference is None, f"{name}: {difference}"
 
 
-def table(length: int, rows: Rows, results: dict[str, list[Measured]]) -> str:
-    tokens = sum(map(len, rows))
+def table(length: int, rows: int, results: dict[str, list[Measured]]) -> str:
+    tokens = results[OURS][0].tokens
     lines = [
-        f"\n### Maximum length {length:,}: {len(rows)} rows, {tokens:,} tokens a step\n",
+        f"\n### Maximum length {length:,}: {rows} rows, {tokens:,} tokens a step\n",
         "| side | real tokens/s | seconds a step, each | padding | ours is faster by (lowest–highest) |",
         "|---|--:|---|--:|--:|",
     ]
@@ -331,8 +138,7 @@ def table(length: int, rows: Rows, results: dict[str, list[Measured]]) -> str:
 
 def machine() -> str:
     versions = ", ".join(f"{m.__name__} {m.__version__}" for m in (torch, transformers, trl))
-    parameters = sum(p.numel() for p in make_model("sdpa").parameters())
-    load = os.getloadavg()[0]
+    load, parameters = os.getloadavg()[0], count_parameters(CONFIG)
     return (
         f"{date.today()}; {cpu_name()}, {torch.get_num_threads()} threads (load at the start {load:.1f}); "
         f"{versions}; float32; Llama of {parameters / 1e6:.1f} M parameters ({LAYERS} layers of width "
