@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from boresight.chat import Template
 from boresight.data.sources import SOURCES
@@ -58,20 +58,22 @@ class Recipe(BaseModel):
     data: list[DataFile] = Field(min_length=1)
     stage: Literal["finetune", "pretrain"] = "finetune"
     """`pretrain` continues on plain documents, every token a target; `finetune` trains on conversations."""
-    extend: Extend | None = None
-    """Stretch the model's context first."""
     track: list[Literal["tensorboard", "wandb"]] = []
     """Where else to send the metrics, besides metrics.jsonl."""
     ranks: Positive = 1
     """GPUs the recipe is meant for: what `--dry-run` and `boresight plan` count with. Training takes what
     torchrun gives it."""
     train: TrainSettings = TrainSettings()
+    extend: Extend | None = None
+    """Stretch the model's context first."""
 
-    @model_validator(mode="after")
-    def _adapters_cannot_carry_a_context(self) -> "Recipe":
-        if self.extend and self.train.lora and not self.train.lora.merge:
+    @field_validator("extend")
+    @classmethod
+    def _adapters_alone_cannot_carry_it(cls, extend: Extend | None, others: ValidationInfo) -> Extend | None:
+        train = others.data.get("train")
+        if extend and train and train.lora and not train.lora.merge:
             raise ValueError("adapters alone cannot carry an extended context; set train.lora.merge: true")
-        return self
+        return extend
 
 
 def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:

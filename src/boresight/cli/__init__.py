@@ -5,11 +5,13 @@ becomes one message on standard error and exit code 2.
 """
 
 import errno
+import os
 import sys
 
 import typer
 
 from boresight.cli import data, demo, plan, pocket, report, train
+from boresight.cli.console import say
 from boresight.errors import Interrupted, UserError
 
 app = typer.Typer(
@@ -33,7 +35,7 @@ def main() -> None:
     except UserError as error:
         _fail(str(error))
     except Interrupted as stopped:
-        typer.echo(f"boresight: {stopped}", err=True)
+        say(f"boresight: {stopped}")
         sys.exit(128 + stopped.signal)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
@@ -42,5 +44,6 @@ def main() -> None:
 
 
 def _fail(message: str) -> None:
-    typer.echo(f"boresight: {message}", err=True)
+    rank = os.environ.get("RANK", "0")
+    typer.echo(f"boresight: {message}" if rank == "0" else f"boresight, rank {rank}: {message}", err=True)
     sys.exit(2)

@@ -23,11 +23,13 @@ def foretell(recipe: "Recipe") -> dict[str, Any]:
     from boresight.train.attention import refuse_unpackable
     from boresight.train.loop import model_cost, plans
     from boresight.train.memory import count_parameters, estimate_memory
+    from boresight.train.sharding import refuse_uneven_heads
     from boresight.train.simulate import simulate
 
     quiet_transformers()
     settings, config = recipe.train, model_config(recipe)
     refuse_unpackable(config)
+    refuse_uneven_heads(config, settings)
     cost = model_cost(config, count_parameters(config))
     with TemporaryDirectory() as directory:
         store = tokens(recipe, load_tokenizer(recipe.model), Path(directory) / "tokens")
@@ -35,6 +37,7 @@ def foretell(recipe: "Recipe") -> dict[str, Any]:
         drawn = slice(None) if plan.sequences is None else plan.sequences
         wastes = simulate(plan.lengths[drawn], plan.target_counts[drawn], settings, cost, plan.ranks)
         counts = store.manifest["counts"]
+    batches = next(waste._asdict() for waste in wastes if waste.strategy == settings.batching)
     largest = max(settings.tokens_per_micro_batch, int(plan.lengths.max()))
     memory = estimate_memory(config, settings, recipe.ranks, largest)
     return {
@@ -42,7 +45,8 @@ def foretell(recipe: "Recipe") -> dict[str, Any]:
         "ranks": recipe.ranks,
         "parameters": int(cost.linear),
         "data": counts,
-        "batches": next(waste._asdict() for waste in wastes if waste.strategy == settings.batching),
+        "tokens_a_step": int(plan.lengths[drawn].sum()) / batches["steps"],
+        "batches": batches,
         "largest_micro_batch": largest,
         "memory": memory._asdict() | {"total": memory.total},
     }
@@ -71,7 +75,7 @@ def describe(recipe: "Recipe", foreseen: dict[str, Any]) -> str:
         f"model    {recipe.model}, {foreseen['parameters']:,} parameters, on {foreseen['ranks']:,} ranks",
         f"data     {data['sequences']:,} sequences, {data['tokens']:,} tokens, {data['targets']:,} of them "
         f"targets; dropped: {data['dropped'] or 'none'}; cut: {data['cut']:,}",
-        f"steps    {foreseen['steps']:,}, {data['tokens'] / batches['steps']:,.0f} tokens each on average",
+        f"steps    {foreseen['steps']:,}, {foreseen['tokens_a_step']:,.0f} tokens each on average",
         f"batches  {batches['strategy']}: {batches['rounds']:.2f} micro-batches a rank and step; padding "
         f"{batches['padding']:.1%}, idle {batches['idle']:.1%}: {batches['to_ideal']:.3f} times the ideal",
         f"memory   {_gigabytes(memory['total'])} a rank with {foreseen['largest_micro_batch']:,} tokens in a "

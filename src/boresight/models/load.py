@@ -125,6 +125,7 @@ def _merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:
         model: PreTrainedModel = peft.PeftModel.from_pretrained(base, str(directory)).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(f"{directory}: the adapters cannot be merged: {_first_line(error)}") from error
+    model.requires_grad_(True)  # peft has frozen the base
     if (directory / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(directory)
     return model

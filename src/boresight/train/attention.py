@@ -109,7 +109,8 @@ def attend(
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
     # One split and one cat: slicing instead would allocate a full-size gradient for every segment.
     parts = zip(query.split(segments, 2), key.split(segments, 2), value.split(segments, 2), strict=True)
-    return torch.cat([_causal(q, k, v, scaling, dropout, window) for q, k, v in parts], 2)
+    out = [_causal(q, k, v, scaling, dropout, window) for q, k, v in parts]
+    return out[0] if len(out) == 1 else torch.cat(out, 2)
 
 
 def _shapes_only(query: Tensor, key: Tensor, value: Tensor, scaling: float | None) -> Tensor:

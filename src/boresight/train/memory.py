@@ -50,6 +50,7 @@ def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: in
     model = empty_model(config, DTYPES[settings.precision]).train()
     if settings.lora:
         add_adapters(model, settings.lora)
+        model.to(DTYPES[settings.precision])  # as sharding casts all weights where they are used
     half = DTYPES[settings.precision].itemsize
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     frozen = model.num_parameters() - trained
@@ -68,7 +69,10 @@ def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: in
         optimizer=here[2],
         gathered=half * (2 * layer + rest) + half * (layer + rest if not settings.lora else 0),
         activations=_activations(model, settings, own),
-        loss=half * chunk + 12 * SLICE + 4 * vocabulary * width + half * own * width,
+        loss=half * chunk
+        + 12 * SLICE
+        + half * own * width
+        + (0 if settings.lora else 4 * vocabulary * width),
         host=sum(kept) - sum(here),
     )
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
@@ -68,15 +68,15 @@ class Ranks:
         return self.rank % self.sequence_parallel
 
     def once(self, act: Callable[[], Result]) -> Result:
-        """Let the first rank act and every rank have the result, or raise the same UserError."""
-        outcome: list[Result | UserError | None] = [None]
+        """Let the first rank act and every rank have the result, or raise the same error."""
+        outcome: list[Result | Exception | None] = [None]
         if self.first:
             try:
                 outcome = [act()]
-            except UserError as error:
+            except (UserError, OSError) as error:  # what can go wrong there; no other rank must wait for it
                 outcome = [error]
         distributed.broadcast_object_list(outcome, src=0, group=self.control)
-        if isinstance(outcome[0], UserError):
+        if isinstance(outcome[0], Exception):
             raise outcome[0]
         return outcome[0]  # type: ignore[return-value]
 
@@ -86,9 +86,23 @@ class Ranks:
         distributed.all_reduce(summed, group=self.control)
         return summed.item()
 
+    def largest(self, value: float) -> float:
+        """The largest of a number over all ranks."""
+        largest = torch.tensor(value, dtype=torch.float64)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self.control)
+        return largest.item()
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on any rank."""
-        return self.total(float(flag)) > 0
+        return self.largest(float(flag)) > 0
+
+    def joined_parts(self, mine: Tensor) -> Tensor:
+        """The rows of all partners, in order; each may hold another number of them."""
+        if not self.partners:
+            return mine
+        parts: list[Tensor] = [mine] * self.sequence_parallel
+        distributed.all_gather_object(parts, mine.cpu(), group=self.partners)
+        return torch.cat(parts)
 
 
 @contextmanager

@@ -20,8 +20,9 @@ from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
     OffloadPolicy,
     fully_shard,
+    register_fsdp_forward_method,
 )
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from boresight.errors import UserError
 from boresight.train.batch import Batch
@@ -47,18 +48,29 @@ class Objective(nn.Module):
         With sequence parallelism, of this rank's part of it: over all micro-batches and ranks these sum
         to the loss of the step.
         """
-        partners = self.ranks.partners if self.ranks else None
-        if self.ranks and partners:
-            batch = batch.part(self.ranks.part, self.ranks.sequence_parallel)
+        batch = self._own(batch)
+        states = self._before_targets(batch)
+        return weighted_cross_entropy(states, output_head(self.model), batch.targets, batch.weights)
+
+    def states(self, batch: Batch) -> Tensor:
+        """The last hidden states before all targets of a micro-batch, [targets, width]; no gradient."""
+        states = self._before_targets(self._own(batch))
+        return self.ranks.joined_parts(states) if self.ranks else states
+
+    def _own(self, batch: Batch) -> Batch:
+        shared = self.ranks and self.ranks.partners
+        return batch.part(self.ranks.part, self.ranks.sequence_parallel) if self.ranks and shared else batch
+
+    def _before_targets(self, batch: Batch) -> Tensor:
         hidden = self.model.get_decoder()(
             input_ids=batch.tokens,
             position_ids=batch.positions,
             segments=batch.segments,
-            partners=partners,
+            partners=self.ranks.partners if self.ranks else None,
             use_cache=False,
         ).last_hidden_state
-        before_targets = hidden.flatten(0, 1)[batch.states]
-        return weighted_cross_entropy(before_targets, output_head(self.model), batch.targets, batch.weights)
+        before: Tensor = hidden.flatten(0, 1)[batch.states]
+        return before
 
 
 def sharded(model: PreTrainedModel, settings: TrainSettings, ranks: Ranks) -> Objective:
@@ -71,9 +83,7 @@ def sharded(model: PreTrainedModel, settings: TrainSettings, ranks: Ranks) -> Ob
     Raises:
         UserError: the attention heads cannot be divided among the ranks that share a micro-batch.
     """
-    heads, shared = model.config.num_attention_heads, ranks.sequence_parallel
-    if heads % shared:
-        raise UserError(f"sequence_parallel: {shared} does not divide the model's {heads} attention heads")
+    refuse_uneven_heads(model.config, settings)
     weights = model.state_dict() if ranks.first else {}
     buffers = dict(model.named_buffers())
     model.to("meta")
@@ -93,6 +103,13 @@ def sharded(model: PreTrainedModel, settings: TrainSettings, ranks: Ranks) -> Ob
     return objective
 
 
+def refuse_uneven_heads(config: PreTrainedConfig, settings: TrainSettings) -> None:
+    """Raise UserError when ranks that share a micro-batch cannot have as many attention heads each."""
+    heads, shared = config.num_attention_heads, settings.sequence_parallel
+    if heads % shared:
+        raise UserError(f"sequence_parallel: {shared} does not divide the model's {heads} attention heads")
+
+
 def _shard_layers(objective: Objective, settings: TrainSettings, ranks: Ranks) -> None:
     """Shard each layer, then what is left: embeddings, last norm, output layer."""
     whole = MixedPrecisionPolicy()
@@ -107,6 +124,7 @@ def _shard_layers(objective: Objective, settings: TrainSettings, ranks: Ranks) -
     for layer in layers_of(objective.model):
         fully_shard(layer, **options)
     fully_shard(objective, **options)
+    register_fsdp_forward_method(objective, "states")
     for module in objective.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)  # the plan's weights hold the whole normalisation

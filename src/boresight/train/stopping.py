@@ -17,7 +17,7 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Inside, the first signal is only noted; a second one does what it would have done before."""
+    """Inside, a signal is only noted; a second of its kind does what it would have done before."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request  # Python delivers signals to the main thread alone
