@@ -233,3 +233,22 @@ def test_atomic_write_leaves_nothing_on_failure(
         atomic_write(path, "new \ud800" if failing == "encode" else "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_may_change_is_taken_as_it_is_now(tmp_path: Path) -> None:
+    """In a run that goes on; a finished one keeps the record of how it was made."""
+
+    def begin(batching: str, rate: float) -> Run:
+        config = {"batching": batching, "rate": rate}
+        return Run(tmp_path / "run", "train", config, [], may_change=frozenset({"batching"}))
+
+    with begin("padded", 1.0):
+        pass
+    with begin("balanced", 1.0) as run:
+        assert run.record["config"] == {"batching": "balanced", "rate": 1.0}
+    with pytest.raises(UserError, match=r"changed: config.rate\."):
+        begin("sorted", 2.0)
+    with begin("balanced", 1.0) as run:
+        run.finish({})
+    assert begin("sorted", 1.0).finished
+    assert begin("sorted", 1.0).record["config"]["batching"] == "balanced"

@@ -73,6 +73,8 @@ class Run:
         config: everything that decides the outputs, as JSON.
         inputs: files or directories read; their digests are kept.
         force: start over whatever is there.
+        may_change: dotted names in `config` that a resumed run may have otherwise, as no output depends on
+            them.
 
     Raises:
         UserError: the directory holds another run, or something that is no run.
@@ -87,6 +89,7 @@ class Run:
         *,
         seed: int = 0,
         force: bool = False,
+        may_change: frozenset[str] = frozenset(),
     ):
         self.directory = directory
         self.record: dict[str, Any] = {
@@ -100,6 +103,7 @@ class Run:
             "finished": None,
             "counts": {},
         }
+        self.may_change = {f"config.{name}" for name in may_change}
         self.created = not directory.exists()
         if not self.created:
             self._meet_what_is_there(force)
@@ -113,12 +117,12 @@ class Run:
             shutil.rmtree(self.directory)
             return
         before = read_run(self.directory)
-        if changes := differences(before, self.record):
+        if changes := [name for name in differences(before, self.record) if name not in self.may_change]:
             raise UserError(
                 f"{self.directory}: holds a run of something else; changed: {', '.join(changes)}. "
                 "Choose another output or start over with --force"
             )
-        self.record = before
+        self.record = before if before["finished"] else before | {"config": self.record["config"]}
 
     @property
     def finished(self) -> bool:

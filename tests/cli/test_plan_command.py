@@ -89,7 +89,7 @@ def test_says_what_keeps_ranks_waiting(recipe: Path, lengths: Path, run: Run) ->
     assert all(name in out for name in NAMES)
     said = " ".join(out.split())
     assert "In 100% of steps the longest sequence alone takes longer than an even share" in said
-    assert "Raise sequences_per_step or sequence_parallel" in said
+    assert "larger steps, more train.sequence_parallel, or fewer ranks" in said
     assert "stand idle" not in said
     few = " ".join(run(recipe, "--lengths", lengths, "--ranks", "1024")[1].split())
     assert "A step has 4 sequences: of 1,024 ranks at least 1,020 stand idle" in few

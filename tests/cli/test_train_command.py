@@ -20,7 +20,7 @@ from boresight.models.load import load_config, load_model
 from boresight.models.local import LocalModel
 from boresight.runs import read_run
 from boresight.train.metrics import METRICS
-from boresight.train.settings import STRATEGIES
+from boresight.train.settings import SPEED_ALONE, STRATEGIES, TrainSettings
 
 Command = Callable[..., dict[str, Any]]
 CONVERSATIONS = 9
@@ -507,3 +507,15 @@ def test_two_ranks_end_to_end(recipe: Path, tmp_path: Path, run: Command) -> Non
     weights, expected = (load_model(str(tmp_path / n / "model"), "sdpa").state_dict() for n in ("two", "one"))
     for name in expected:
         assert (weights[name] - expected[name]).norm() <= 1e-5 * expected[name].norm(), name
+
+
+def test_speed_may_change_when_a_run_is_resumed_and_nothing_else() -> None:
+    """Every key under `train` is either free to change or decides what a step computes."""
+    decides = {
+        "sequences_per_step", "tokens_per_step", "epochs", "steps", "loss", "learning_rate", "schedule",
+        "warmup", "betas", "weight_decay", "gradient_clip", "precision", "lora", "held_out", "evaluate_every",
+        "seed",
+    }  # fmt: skip
+    free = {name.removeprefix("train.") for name in SPEED_ALONE}
+    assert free | decides == set(TrainSettings.model_fields)
+    assert not free & decides

@@ -1,3 +1,4 @@
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.checkpoint import filesystem
 from torch.nn.functional import cross_entropy
 from transformers import (
     AutoModelForCausalLM,
@@ -257,6 +259,45 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_where(
     with pytest.raises(UserError, match=r"step 2\b.*nan"):
         train(make_model(), tokenizer, store, settings(learning_rate=1e30), tmp_path)
     assert not (tmp_path / MODEL).exists()
+
+
+def test_a_gradient_that_is_not_finite_is_not_applied(
+    store: TokenStore, tokenizer: PreTrainedTokenizerFast, make_model: MakeModel, tmp_path: Path
+) -> None:
+    """Else a checkpoint of spoiled weights would take the place of the good one."""
+    model, backward = make_model(), torch.Tensor.backward
+    calls: list[int] = []
+
+    def spoil(loss: torch.Tensor) -> None:
+        backward(loss)
+        calls.append(1)
+        if len(calls) == 5:
+            next(p for p in model.parameters() if p.grad is not None).grad.to_local().fill_(float("nan"))
+
+    told = settings(sequences_per_step=1, checkpoint_every=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "backward", spoil)
+        with pytest.raises(UserError, match=r"step 5\b.*gradient is nan"):
+            train(model, tokenizer, store, told, tmp_path)
+    assert len(metrics_of(tmp_path)) == 4
+    assert train(make_model(), tokenizer, store, told, tmp_path) == 20
+    assert all(np.isfinite(line["loss"]) for line in metrics_of(tmp_path))
+
+
+def test_a_checkpoint_that_cannot_be_written_says_so(
+    store: TokenStore,
+    tokenizer: PreTrainedTokenizerFast,
+    make_model: MakeModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(filesystem, "_write_item", full)
+    with pytest.raises(UserError, match=r"step-00000002: the checkpoint could not be written.*No space left"):
+        train(make_model(), tokenizer, store, settings(checkpoint_every=2), tmp_path)
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_damaged_weights_stop_the_run_before_the_first_step(

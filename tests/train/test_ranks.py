@@ -23,11 +23,14 @@ from boresight.data.store import TokenStore
 from boresight.errors import Interrupted, UserError
 from boresight.train.attention import NAME as ATTENTION
 from boresight.train.checkpoint import FOLDER
+from boresight.train.isolation import check_isolation
 from boresight.train.loop import train
+from boresight.train.memory import empty_model
 from boresight.train.metrics import METRICS, StepMetrics
 from boresight.train.ranks import joined
 from boresight.train.saving import ADAPTER, MODEL
 from boresight.train.settings import STRATEGIES, TrainSettings
+from boresight.train.sharding import sharded
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["boresight.train.loop", "boresight.data.tokenise"])
@@ -296,8 +299,8 @@ def refused(places: tuple[Path, Path], run: Path, changes: dict[str, Any], expec
 def test_what_cannot_be_divided_is_refused(places: tuple[Path, Path], tmp_path: Path) -> None:
     """On every rank, so that none is left waiting."""
     changes = {"sequence_parallel": 3}
-    finish(start_ranks(2, refused, places, tmp_path, changes, "3 does not divide the 2 ranks"))
-    with pytest.raises(UserError, match="replicas: 2 does not divide the 1 ranks"):
+    finish(start_ranks(2, refused, places, tmp_path, changes, "3 does not divide 2 ranks"))
+    with pytest.raises(UserError, match="replicas: 2 does not divide 1 ranks"):
         train_case({"replicas": 2}, places, tmp_path)
 
 
@@ -307,3 +310,37 @@ def heads_refused(places: tuple[Path, Path], run: Path) -> None:
 
 def test_heads_must_go_round(places: tuple[Path, Path], tmp_path: Path) -> None:
     finish(start_ranks(3, heads_refused, places, tmp_path))
+
+
+# What transformers makes of other models ------------------------------------------------------------------
+
+
+def gemma_is_sharded() -> None:
+    """Its embedding scale is a buffer in the type of the weights, which the first rank reads from a file."""
+    config = AutoConfig.for_model(
+        "gemma3_text",
+        vocab_size=64,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    settings = TrainSettings(precision="bf16")
+    with joined(settings) as ranks:
+        if ranks.first:
+            model = AutoModelForCausalLM.from_config(
+                config, attn_implementation=ATTENTION, dtype=torch.float32
+            )
+        else:
+            model = empty_model(config, torch.bfloat16)
+        objective = sharded(model, settings, ranks)
+        buffers = {name: (b.dtype, b.device.type) for name, b in objective.named_buffers()}
+        assert ranks.once(lambda: buffers) == buffers
+        assert any("embed_scale" in name for name in buffers)
+        check_isolation(objective, "bf16", ranks.device)
+
+
+def test_buffers_are_the_first_ranks_whatever_type_they_have() -> None:
+    finish(start_ranks(2, gemma_is_sharded))

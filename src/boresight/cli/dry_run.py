@@ -2,10 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from boresight.errors import UserError
-
 if TYPE_CHECKING:
     from boresight.recipe import Recipe
+    from boresight.train.simulate import Waste
 
 
 def foretell(recipe: "Recipe") -> dict[str, Any]:
@@ -23,6 +22,7 @@ def foretell(recipe: "Recipe") -> dict[str, Any]:
     from boresight.train.attention import refuse_unpackable
     from boresight.train.loop import model_cost, plans
     from boresight.train.memory import count_parameters, estimate_memory
+    from boresight.train.ranks import data_size
     from boresight.train.sharding import refuse_uneven_heads
     from boresight.train.simulate import simulate
 
@@ -33,11 +33,11 @@ def foretell(recipe: "Recipe") -> dict[str, Any]:
     cost = model_cost(config, count_parameters(config))
     with TemporaryDirectory() as directory:
         store = tokens(recipe, load_tokenizer(recipe.model), Path(directory) / "tokens")
-        plan, _ = plans(store, settings, cost, data_ranks(recipe.ranks, recipe))
+        plan, _ = plans(store, settings, cost, data_size(recipe.ranks, settings))
         drawn = slice(None) if plan.sequences is None else plan.sequences
         wastes = simulate(plan.lengths[drawn], plan.target_counts[drawn], settings, cost, plan.ranks)
         counts = store.manifest["counts"]
-    batches = next(waste._asdict() for waste in wastes if waste.strategy == settings.batching)
+    waste = next(waste for waste in wastes if waste.strategy == settings.batching)
     largest = max(settings.tokens_per_micro_batch, int(plan.lengths.max()))
     memory = estimate_memory(config, settings, recipe.ranks, largest)
     return {
@@ -45,23 +45,12 @@ def foretell(recipe: "Recipe") -> dict[str, Any]:
         "ranks": recipe.ranks,
         "parameters": int(cost.linear),
         "data": counts,
-        "tokens_a_step": int(plan.lengths[drawn].sum()) / batches["steps"],
-        "batches": batches,
+        "tokens_a_step": int(plan.lengths[drawn].sum()) / waste.steps,
+        "batches": waste._asdict(),
         "largest_micro_batch": largest,
         "memory": memory._asdict() | {"total": memory.total},
+        "warnings": limits(waste, len(plan.lengths[drawn]), plan.ranks),
     }
-
-
-def data_ranks(ranks: int, recipe: "Recipe") -> int:
-    """How many micro-batches are computed at the same time: ranks in a sequence-parallel group share one.
-
-    Raises:
-        UserError: the ranks cannot be divided so.
-    """
-    for name in ("sequence_parallel", "replicas"):
-        if ranks % (parts := getattr(recipe.train, name)):
-            raise UserError(f"train.{name}: {parts} does not divide {ranks} ranks")
-    return ranks // recipe.train.sequence_parallel
 
 
 def describe(recipe: "Recipe", foreseen: dict[str, Any]) -> str:
@@ -81,20 +70,24 @@ def describe(recipe: "Recipe", foreseen: dict[str, Any]) -> str:
         f"memory   {_gigabytes(memory['total'])} a rank with {foreseen['largest_micro_batch']:,} tokens in a "
         f"micro-batch, and about a tenth more for gaps: {parts}{host}",
     ]
-    return "\n".join([*lines, *warnings(foreseen)])
+    return "\n".join([*lines, *(f"warning  {line}" for line in foreseen["warnings"])])
 
 
-def warnings(foreseen: dict[str, Any]) -> list[str]:
-    """What no way of batching can mend, and what could."""
-    batches = foreseen["batches"]
-    if not batches["dominated"]:
-        return []
-    least = batches["to_ideal"] / batches["to_limit"]
-    return [
-        f"warning  in {batches['dominated']:.0%} of steps the longest sequence alone takes longer than an "
-        f"even share: no cut can be faster than {least:.2f} times the ideal. Raise train.sequences_per_step "
-        "or train.sequence_parallel, or use fewer ranks"
-    ]
+def limits(waste: "Waste", sequences: int, at_once: int) -> list[str]:
+    """What no cut of the steps can mend, and what could. The same for every strategy, since the steps are."""
+    lines = []
+    if (drawn := sequences / waste.steps) < at_once:
+        lines.append(
+            f"A step has {drawn:,.0f} sequences: of {at_once:,} ranks at least {at_once - drawn:,.0f} stand "
+            "idle. Raise train.sequences_per_step or tokens_per_step."
+        )
+    if waste.dominated:
+        lines.append(
+            f"In {waste.dominated:.0%} of steps the longest sequence alone takes longer than an even share: "
+            f"no cut can be faster than {waste.to_ideal / waste.to_limit:.2f} times the ideal. Use larger "
+            "steps, more train.sequence_parallel, or fewer ranks."
+        )
+    return lines
 
 
 def _gigabytes(size: int) -> str:

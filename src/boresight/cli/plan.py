@@ -33,17 +33,17 @@ def plan(
 
     Example: boresight plan recipes/gsm8k.yaml --set data.0.path=train.jsonl --ranks 8,64,512 -o plan.svg
     """
-    from boresight.cli.dry_run import data_ranks
     from boresight.cli.train import model_config
     from boresight.recipe import load_recipe
     from boresight.train.loop import model_cost
     from boresight.train.memory import count_parameters
+    from boresight.train.ranks import data_size
     from boresight.train.simulate import simulate, simulate_packing
 
     quiet_transformers()
     loaded = load_recipe(recipe, set_)
     settings = loaded.train
-    at_once = {n: data_ranks(n, loaded) for n in (_numbers(ranks) if ranks else [loaded.ranks])}
+    at_once = {n: data_size(n, settings) for n in (_numbers(ranks) if ranks else [loaded.ranks])}
     config = model_config(loaded)
     cost = model_cost(config, count_parameters(config))
     tokens, targets = _sample(*(_read_lengths(lengths) if lengths else _prepare(loaded)), settings.seed)
@@ -137,6 +137,8 @@ def _show(ranks: int, at_once: int, wastes: "list[Waste]", sequences: int, setti
     from rich.console import Console
     from rich.table import Table
 
+    from boresight.cli.dry_run import limits
+
     title = f"{ranks:,} ranks" + (f" in {at_once:,} groups" if at_once < ranks else "")
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("strategy")
@@ -149,22 +151,4 @@ def _show(ranks: int, at_once: int, wastes: "list[Waste]", sequences: int, setti
     console = Console(width=None if Console().is_terminal else 80)
     with console.capture() as captured:
         console.print(table)
-    return captured.get() + "".join(f"{line}\n" for line in _limits(at_once, wastes[0], sequences, settings))
-
-
-def _limits(at_once: int, waste: "Waste", sequences: int, settings: "TrainSettings") -> list[str]:
-    """What no cut can mend, and what could. The same for every strategy, since the steps are."""
-    size = "tokens_per_step" if settings.tokens_per_step else "sequences_per_step"
-    lines = []
-    if (drawn := sequences / waste.steps) < at_once:
-        lines.append(
-            f"A step has {drawn:,.0f} sequences: of {at_once:,} ranks at least {at_once - drawn:,.0f} stand "
-            f"idle. Raise {size}."
-        )
-    if waste.dominated:
-        lines.append(
-            f"In {waste.dominated:.0%} of steps the longest sequence alone takes longer than an even share: "
-            f"no cut can be faster than {waste.to_ideal / waste.to_limit:.3f} times the ideal. Raise {size} "
-            "or sequence_parallel."
-        )
-    return lines
+    return captured.get() + "".join(f"{line}\n" for line in limits(wastes[0], sequences, at_once))

@@ -1,11 +1,11 @@
 """`boresight train RECIPE`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import console, print_result, quiet_transformers, say, training
+from boresight.cli.console import print_result, quiet_transformers, say, training
 from boresight.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def train(
     """
     from boresight.cli.dry_run import describe, foretell
     from boresight.recipe import load_recipe
+    from boresight.train.ranks import launched
 
     loaded = load_recipe(recipe, set_)
     if dry_run:
@@ -44,7 +45,7 @@ def train(
     if output is None:
         raise UserError("-o: name a run directory for the trained model")
     counts = train_recipe(loaded, output, force)
-    if not console.quiet:  # one rank speaks for all
+    if launched()[0] == 0:
         print_result(
             counts, as_json, f"{output / 'model'}: {counts['steps']} steps, loss {counts['last_loss']:.4f}"
         )
@@ -59,6 +60,7 @@ def train_recipe(recipe: "Recipe", output: Path, force: bool = False) -> dict[st
     from boresight.train.checkpoint import remove_checkpoints
     from boresight.train.metrics import summary
     from boresight.train.ranks import joined
+    from boresight.train.settings import SPEED_ALONE
 
     quiet_transformers()
     config = model_config(recipe)
@@ -66,8 +68,13 @@ def train_recipe(recipe: "Recipe", output: Path, force: bool = False) -> dict[st
     model_path = Path(resolve(recipe.model))
     inputs = [*(file.path for file in recipe.data), *([model_path] if model_path.is_dir() else [])]
     asked = {"recipe": recipe.model_dump(mode="json")}
+    may_change = frozenset(f"recipe.{name}" for name in ("ranks", "track", *SPEED_ALONE))
+
+    def begin() -> Run:
+        return Run(output, "train", asked, inputs, seed=recipe.train.seed, force=force, may_change=may_change)
+
     with joined(recipe.train) as ranks, ExitStack() as stack:
-        run = ranks.once(lambda: Run(output, "train", asked, inputs, seed=recipe.train.seed, force=force))
+        run = ranks.once(begin)
         if run.finished:
             say(f"{output}: already done; nothing has changed")
             return dict(run.record["counts"])
@@ -78,7 +85,7 @@ def train_recipe(recipe: "Recipe", output: Path, force: bool = False) -> dict[st
         model = _model(recipe, config, tokenizer, ranks)
         parameters = model.num_parameters()
         _train_unless_done(recipe, model, tokenizer, store, output, ranks)
-        counts = summary(output, store, parameters)
+        counts = ranks.once(lambda: summary(output, store, parameters))
         if ranks.first:
             remove_checkpoints(output)
             run.finish(counts)
@@ -133,8 +140,11 @@ def _shared_tokens(
     """Made by the first rank, read by all."""
     from boresight.data.store import TokenStore
 
-    ranks.once(lambda: tokens(recipe, tokenizer, directory) and None)
-    return TokenStore(directory)
+    made = ranks.alone(lambda: tokens(recipe, tokenizer, directory))
+    try:
+        return made or TokenStore(directory)
+    except UserError as error:
+        raise UserError(f"{error}; the run directory must be one that all nodes see") from error
 
 
 def _model(
@@ -150,10 +160,9 @@ def _model(
     # Weights that adapters leave as they are need no more precision than the arithmetic has. Others are read
     # as they lie on the disk: sharding makes them float32, and the whole is held for that by one rank alone.
     frozen = DTYPES[recipe.train.precision]
-    if ranks.first:
-        model = load_model(recipe.model, NAME, frozen if recipe.train.lora else "auto", config)
-    else:
-        model = empty_model(config, frozen)
+    as_it_lies = recipe.train.precision == "bf16" and not recipe.train.lora
+    loaded = ranks.alone(lambda: load_model(recipe.model, NAME, "auto" if as_it_lies else frozen, config))
+    model = loaded or empty_model(config, frozen)
     if recipe.extend:
         tokenizer.model_max_length = recipe.extend.context
     if recipe.stage == "finetune":
@@ -169,6 +178,8 @@ def _train_unless_done(
     output: Path,
     ranks: "Ranks",
 ) -> None:
+    from contextlib import ExitStack
+
     from boresight.train.checkpoint import steps_saved
     from boresight.train.loop import train as train_model
     from boresight.train.saving import MODEL
@@ -176,12 +187,15 @@ def _train_unless_done(
 
     if ranks.once((output / MODEL).exists):
         return
-    names = list[str](recipe.track if ranks.first else [])
-    config: dict[str, Any] = recipe.model_dump(mode="json")
-    with training() as show, tracker(names, output, config, steps_saved(output)) as track:
+    names, asked = list[str](recipe.track), recipe.model_dump(mode="json")
+    with ExitStack() as stack:
+        tracking = tracker(names, output, asked, steps_saved(output))
+        track = ranks.alone(lambda: stack.enter_context(tracking))
+        show = stack.enter_context(training())
 
         def report(metrics: "StepMetrics") -> None:
             show(metrics)
-            track(metrics)
+            if track:
+                track(metrics)
 
-        train_model(model, tokenizer, store, recipe.train, output, report)
+        train_model(model, tokenizer, store, recipe.train, output, report, ranks)

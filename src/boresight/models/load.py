@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -93,7 +94,7 @@ def load_model(
         loaded: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             base or resolve(model), config=config, **loads
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{model}: no model can be loaded: {_first_line(error)}") from error
     if not base:
         return loaded

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from transformers import PreTrainedModel
 
+from boresight.errors import UserError
 from boresight.train.ranks import Ranks
 
 FOLDER = "checkpoints"
@@ -31,14 +33,17 @@ def save_checkpoint(
     """Write the state after `step` steps, then remove the checkpoints before it."""
     directory = run / FOLDER / f"step-{step:08d}"
     partial = directory.with_name(directory.name + ".partial")
-    ranks.once(lambda: shutil.rmtree(partial, ignore_errors=True))
+    ranks.alone(lambda: _remove_partial(run))
     try:
         with _no_pickle_warning():
             save(_state(model, optimizer), checkpoint_id=partial, process_group=ranks.control)
-        ranks.once(lambda: partial.rename(directory) and None)
+        ranks.alone(lambda: partial.rename(directory))
+    except CheckpointException as error:  # which all ranks raise together
+        reason = next(iter(error.failures.values()))[0]
+        raise UserError(f"{directory}: the checkpoint could not be written: {reason}") from error
     finally:
         if ranks.first:
-            shutil.rmtree(partial, ignore_errors=True)
+            _remove_partial(run)
     for older in _finished(run)[:-1] if ranks.first else []:
         shutil.rmtree(older)
 
@@ -77,6 +82,12 @@ def remove_checkpoints(run: Path) -> None:
 def bytes_needed(model: PreTrainedModel) -> int:
     """Size of one checkpoint: trained weights and two moments."""
     return 3 * sum(int(p.numel() * p.element_size()) for p in model.parameters() if p.requires_grad)
+
+
+def _remove_partial(run: Path) -> None:
+    """What a kill left half-written keeps its space no longer."""
+    for stale in (run / FOLDER).glob("*.partial"):
+        shutil.rmtree(stale, ignore_errors=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ plan → micro-batches → hidden states → weighted loss → gradients → cli
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGTERM
@@ -46,6 +47,7 @@ def train(
     settings: TrainSettings,
     run: Path,
     report: Callable[[StepMetrics], None] = lambda metrics: None,
+    ranks: Ranks | None = None,
 ) -> int:
     """Train `model` and save it under `run`; resumes from the newest checkpoint there.
 
@@ -56,6 +58,7 @@ def train(
             other than the first may hold it on the meta device.
         run: directory for metrics, checkpoints and the finished model, saved in the precision trained in.
         report: called after each step, on the first rank.
+        ranks: those joined already; unless given, they are joined for this run.
 
     Returns:
         The number of steps of the whole run.
@@ -66,7 +69,7 @@ def train(
     """
     assert model.config._attn_implementation == ATTENTION
     refuse_unpackable(model.config)
-    with joined(settings) as ranks, stop_requests() as stop:
+    with nullcontext(ranks) if ranks else joined(settings) as ranks, stop_requests() as stop:
         training = Training.begin(model, store, settings, ranks, stop)
         ranks.once(lambda: require_space(run, model))
         check_isolation(training.objective, settings.precision, ranks.device)
@@ -160,11 +163,14 @@ class Training:
     def step(self, step: Step) -> StepMetrics:
         """Sum the gradient over the step's micro-batches, then update once."""
         began = time.perf_counter()
-        _seed(self.settings.seed, step.number, self.ranks.data_rank)
+        _seed(self.settings.seed, step.number, self.ranks.rank)
         loss = self._sum(step, differentiate=True)
         if not math.isfinite(loss):
             raise UserError(f"step {step.number + 1}: the loss is {loss}; try a lower learning_rate")
-        norm = nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.gradient_clip)
+        clipped = nn.utils.clip_grad_norm_(self.objective.parameters(), self.settings.gradient_clip)
+        norm = (clipped.full_tensor() if isinstance(clipped, DTensor) else clipped).item()
+        if not math.isfinite(norm):
+            raise UserError(f"step {step.number + 1}: the gradient is {norm}; try a lower learning_rate")
         rate = learning_rate(self.settings, step.number, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -177,7 +183,7 @@ class Training:
             epoch=step.epoch,
             loss=loss,
             learning_rate=rate,
-            gradient_norm=(norm.full_tensor() if isinstance(norm, DTensor) else norm).item(),
+            gradient_norm=norm,
             sequences=len(step.sequences),
             micro_batches=sum(len(batch.sequences) > 0 for rank in step.ranks for batch in rank),
             tokens=tokens,
@@ -199,7 +205,10 @@ class Training:
         """The loss of a step, over all ranks; its gradient is added up on the way."""
         weights = dict(zip(step.sequences.tolist(), step.weights.tolist(), strict=True))
         loss = torch.zeros((), dtype=torch.float64, device=self.ranks.device)
-        for micro_batch in step.ranks[self.ranks.data_rank]:
+        micro_batches = step.ranks[self.ranks.data_rank]
+        for number, micro_batch in enumerate(micro_batches, 1):
+            # Between replicas gradients travel once a step, within one after every micro-batch.
+            self.objective.set_requires_all_reduce(number == len(micro_batches))  # type: ignore[operator]
             partial = self.objective(collate(self.store, micro_batch, weights).to(self.ranks.device))
             if differentiate:
                 partial.backward()

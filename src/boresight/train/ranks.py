@@ -16,7 +16,7 @@ from torch import Tensor, distributed
 from torch.distributed import ProcessGroup
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from boresight.errors import UserError
+from boresight.errors import Interrupted, UserError
 from boresight.train.settings import TrainSettings
 
 Result = TypeVar("Result")
@@ -80,6 +80,12 @@ class Ranks:
             raise outcome[0]
         return outcome[0]  # type: ignore[return-value]
 
+    def alone(self, act: Callable[[], Result]) -> Result | None:
+        """Let the first rank act and keep the result, which need not travel; every rank raises its error."""
+        held: list[Result] = []
+        self.once(lambda: held.append(act()))
+        return held[0] if held else None
+
     def total(self, value: float) -> float:
         """The sum of a number over all ranks."""
         summed = torch.tensor(value, dtype=torch.float64)
@@ -105,17 +111,27 @@ class Ranks:
         return torch.cat(parts)
 
 
+def data_size(size: int, settings: TrainSettings) -> int:
+    """For how many ranks a step is planned when there are `size`: those that share micro-batches are one.
+
+    Raises:
+        UserError: the ranks cannot be divided as the settings want.
+    """
+    for name in ("sequence_parallel", "replicas"):
+        if size % (parts := getattr(settings, name)):
+            raise UserError(f"train.{name}: {parts} does not divide {size} ranks")
+    return size // settings.sequence_parallel
+
+
 @contextmanager
 def joined(settings: TrainSettings) -> Iterator[Ranks]:
-    """Join the ranks that torchrun started, or be the only one; inside of itself, the same ranks again.
+    """Join the ranks that torchrun started, or be the only one.
 
     Raises:
         UserError: the ranks cannot be divided as the settings want.
     """
     rank, size = launched()
-    for name in ("sequence_parallel", "replicas"):
-        if size % (parts := getattr(settings, name)):
-            raise UserError(f"{name}: {parts} does not divide the {size} ranks of this run")
+    data_size(size, settings)
     device = _device()
     owner = not distributed.is_initialized()
     if owner:
@@ -124,9 +140,14 @@ def joined(settings: TrainSettings) -> Iterator[Ranks]:
         distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         yield _ranks(rank, size, device, settings)
-    finally:
-        if owner:
+    except Exception as error:
+        # By these every rank leaves. After any other the group is not ended, for that would wait for ranks
+        # that are busy, and hide the error meanwhile.
+        if owner and (size == 1 or isinstance(error, UserError | OSError | Interrupted)):
             distributed.destroy_process_group()
+        raise
+    if owner:
+        distributed.destroy_process_group()
 
 
 def _ranks(rank: int, size: int, device: torch.device, settings: TrainSettings) -> Ranks:
@@ -134,17 +155,15 @@ def _ranks(rank: int, size: int, device: torch.device, settings: TrainSettings) 
     if copies == 1:
         shards = init_device_mesh(device.type, (size,), mesh_dim_names=("shard",))
     else:
-        shards = init_device_mesh(device.type, (copies, size // copies), mesh_dim_names=("replica", "shard"))
-    groups = init_device_mesh(device.type, (size // shared, shared), mesh_dim_names=("data", "sequence"))
-    return Ranks(
-        rank=rank,
-        size=size,
-        device=device,
-        sequence_parallel=shared,
-        shards=shards,
-        partners=groups.get_group("sequence") if shared > 1 else None,
-        control=distributed.new_group(backend="gloo", timeout=PATIENCE),
-    )
+        names = ("replica", "shard")
+        shards = init_device_mesh(device.type, (copies, size // copies), mesh_dim_names=names)
+    partners = None
+    if shared > 1:
+        names = ("data", "sequence")
+        groups = init_device_mesh(device.type, (size // shared, shared), mesh_dim_names=names)
+        partners = groups.get_group("sequence")
+    control = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return Ranks(rank, size, device, shared, shards, partners, control)
 
 
 def _device() -> torch.device:

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from boresight.errors import UserError
 from boresight.train import lora
-from boresight.train.checkpoint import bytes_needed
+from boresight.train.checkpoint import bytes_needed, steps_saved
 from boresight.train.ranks import Ranks
 from boresight.train.settings import TrainSettings
 from boresight.train.sharding import DTYPES, whole_weights
@@ -21,7 +21,8 @@ MODEL, ADAPTER = "model", "adapter"
 
 def require_space(run: Path, model: PreTrainedModel) -> None:
     """Refuse to start when the disk cannot hold a second checkpoint beside the first."""
-    needed = 2 * bytes_needed(model)  # the new one is written before the old one goes
+    there = 1 if steps_saved(run) else 0
+    needed = (2 - there) * bytes_needed(model)  # the new one is written before the old one goes
     free = shutil.disk_usage(run).free
     if free < needed:
         raise UserError(f"{run}: needs {needed / 1e9:.1f} GB for checkpoints, {free / 1e9:.1f} GB are free")

@@ -7,6 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Strategy = Literal["padded", "sorted", "packed", "balanced"]
 STRATEGIES: tuple[Strategy, ...] = ("padded", "sorted", "packed", "balanced")
 Positive = Annotated[int, Field(gt=0)]
+SPEED_ALONE = (
+    "train.batching",
+    "train.tokens_per_micro_batch",
+    "train.activation_checkpointing",
+    "train.checkpoint_every",
+    "train.sequence_parallel",
+    "train.replicas",
+    "train.offload",
+)
+"""Settings that no step depends on: speed and memory alone. A resumed run may have others."""
 
 
 class Extend(BaseModel):

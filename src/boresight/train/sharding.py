@@ -146,8 +146,11 @@ def recompute_activations(model: PreTrainedModel) -> None:
 
 def _share_buffers(model: PreTrainedModel, buffers: dict[str, Tensor], ranks: Ranks) -> None:
     """Give every rank the first rank's buffers (rotary frequencies), which no state dict holds."""
+    dtypes = ranks.once(lambda: {name: buffer.dtype for name, buffer in buffers.items()})
     for name, buffer in buffers.items():
-        real = buffer.to(ranks.device) if ranks.first else torch.empty_like(buffer, device=ranks.device)
+        real = torch.empty_like(buffer, dtype=dtypes[name], device=ranks.device)
+        if ranks.first:
+            real.copy_(buffer)
         distributed.broadcast(real, src=0)
         module, _, attribute = name.rpartition(".")
         model.get_submodule(module)._buffers[attribute] = real

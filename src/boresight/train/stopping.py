@@ -17,7 +17,10 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Inside, a signal is only noted; a second of its kind does what it would have done before."""
+    """Inside, signals are only noted, but a second Ctrl-C interrupts at once.
+
+    A second SIGTERM does not: a scheduler and torchrun may each send one.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request  # Python delivers signals to the main thread alone
@@ -26,7 +29,8 @@ def stop_requests() -> Iterator[StopRequest]:
 
     def note(number: int, _: FrameType | None) -> None:
         request.signal = number
-        signal.signal(number, before[signal.Signals(number)])
+        if number == signal.SIGINT:
+            signal.signal(number, before[signal.SIGINT])
 
     for number in SIGNALS:
         signal.signal(number, note)
