@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -124,8 +125,10 @@ def make_model(work: Work, attention: str) -> PreTrainedModel:
     """A Llama in float32 on the device, with the same random weights each time."""
     torch.manual_seed(0)
     with work.ranks.device:
+        # A configuration of its own: transformers notes the attention there, and a shared one would hand
+        # every side the attention of the last.
         model = AutoModelForCausalLM.from_config(
-            work.config, attn_implementation=attention, dtype=torch.float32
+            deepcopy(work.config), attn_implementation=attention, dtype=torch.float32
         )
     return model.train()
 
