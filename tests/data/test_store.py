@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,16 @@ def test_a_missing_directory_is_the_users_to_mend(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_trained_on_are_not_taken(marks: list[bool], tmp_path: Path) -> None:
     with pytest.raises(AssertionError), StoreWriter(tmp_path, {}) as writer:
         writer.append(np.array([1, 2]), np.array(marks))
+
+
+def test_opening_takes_no_memory_for_tokens(tmp_path: Path) -> None:
+    long = np.zeros(1_000_000, dtype=np.int64)
+    with StoreWriter(tmp_path, {}) as writer:
+        for _ in range(4):
+            writer.append(long, np.arange(len(long)) > 0)
+    tracemalloc.start()
+    store = TokenStore(tmp_path)
+    assert store.target_counts.tolist() == [999_999] * 4
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000

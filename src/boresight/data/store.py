@@ -3,9 +3,10 @@
     tokens.bin    every token of every sequence, one after another, uint32
     targets.bin   1 where the token is trained on, uint8
     offsets.bin   where each sequence starts, and the end, int64
+    counts.bin    targets of each sequence, int64
     manifest.json the counts; written last, so a store without one is not finished
 
-Opening a store reads the offsets alone: start-up and memory do not grow with the tokens.
+Opening a store reads offsets and counts alone: start-up and memory do not grow with the tokens.
 """
 
 import json
@@ -19,7 +20,8 @@ import numpy as np
 from boresight.errors import UserError
 from boresight.runs import atomic_write
 
-TOKENS, TARGETS, OFFSETS, MANIFEST = "tokens.bin", "targets.bin", "offsets.bin", "manifest.json"
+TOKENS, TARGETS, OFFSETS, COUNTS = "tokens.bin", "targets.bin", "offsets.bin", "counts.bin"
+MANIFEST = "manifest.json"
 
 
 @dataclass
@@ -48,8 +50,8 @@ class StoreWriter:
         self.counts = Counts()
         directory.mkdir(parents=True, exist_ok=True)
         (directory / MANIFEST).unlink(missing_ok=True)
-        self._tokens, self._targets, self._offsets = (
-            (directory / name).open("wb") for name in (TOKENS, TARGETS, OFFSETS)
+        self._tokens, self._targets, self._offsets, self._target_counts = (
+            (directory / name).open("wb") for name in (TOKENS, TARGETS, OFFSETS, COUNTS)
         )
         self._offsets.write(np.int64(0).tobytes())
 
@@ -62,6 +64,7 @@ class StoreWriter:
         self.counts.tokens += len(tokens)
         self.counts.targets += int(targets.sum())
         self._offsets.write(np.int64(self.counts.tokens).tobytes())
+        self._target_counts.write(targets.sum(dtype=np.int64).tobytes())
 
     def __enter__(self) -> "StoreWriter":
         return self
@@ -70,7 +73,7 @@ class StoreWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with ExitStack() as closing:  # a full disk fails a close, and the others must follow all the same
-            for file in (self._tokens, self._targets, self._offsets):
+            for file in (self._tokens, self._targets, self._offsets, self._target_counts):
                 closing.callback(file.close)
         if kind is None:
             manifest = {"counts": asdict(self.counts), **self.description}
@@ -94,6 +97,8 @@ class TokenStore:
         self._tokens = np.memmap(directory / TOKENS, dtype=np.uint32, mode="r")
         self._targets = np.memmap(directory / TARGETS, dtype=np.uint8, mode="r")
         self.lengths = np.diff(self.offsets)
+        self.target_counts = np.fromfile(directory / COUNTS, dtype=np.int64)
+        """Targets of each sequence."""
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -102,11 +107,6 @@ class TokenStore:
     def dropped(self) -> dict[str, int]:
         """Rows dropped, by reason."""
         return dict(self.manifest["counts"]["dropped"])
-
-    @property
-    def target_counts(self) -> np.ndarray:
-        """Targets of each sequence, int64."""
-        return np.add.reduceat(self._targets, self.offsets[:-1], dtype=np.int64)
 
     def sequence(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Tokens (int64) and target marks (bool) of one sequence."""
