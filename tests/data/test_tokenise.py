@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from boresight.data import tokenise
 from boresight.data.store import TokenStore
 from boresight.data.tokenise import TOO_LONG, prepare
 from boresight.errors import UserError
-from boresight.records import Conversation, read_records
+from boresight.records import Conversation, Message, read_records
 
 
 def talk(*turns: str) -> Conversation:
@@ -211,3 +211,17 @@ def test_an_assistant_that_speaks_first_without_any_header_is_dropped_not_a_cras
     )
     store = prepare([opening, talk("a", "b")], Chat(tokenizer), tmp_path / "store", 100)
     assert len(store) == 1 and sum(store.dropped.values()) == 1
+
+
+def test_rows_lost_before_are_counted_too(chat: Chat, tmp_path: Path) -> None:
+    lost: dict[str, int] = {}
+
+    def read() -> Iterator[Conversation]:
+        lost["an empty answer"] = 2
+        yield Conversation(
+            messages=[Message(role="user", content="One?"), Message(role="assistant", content="One.")]
+        )
+
+    store = prepare(read(), chat, tmp_path / "store", 100, lost)
+    assert store.dropped == {"an empty answer": 2}
+    assert store.manifest["counts"]["rows"] == 3

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boresight.cli import data_import
 from boresight.cli.console import print_result
 
 if TYPE_CHECKING:
@@ -14,34 +15,11 @@ if TYPE_CHECKING:
     from boresight.chat import Chat, Tokenised
 
 app = typer.Typer(help="Instruction data.", no_args_is_help=True)
+app.command("import")(data_import.import_)
 
 Model = Annotated[str, typer.Option("--model", help="Whose tokenizer: a directory, a hub id, or pocket.")]
 TemplateName = Annotated[str, typer.Option("--template", help="tulu, chatml, or own.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
-
-@app.command("import")
-def import_(
-    source: Annotated[str, typer.Argument(help="The files' format: messages, gsm8k or instructions.")],
-    files: Annotated[list[Path], typer.Argument(help="Files of it, JSON Lines or a JSON list.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file to write.")],
-    as_json: AsJson = False,
-) -> None:
-    """Turn a published dataset's own format into conversations.
-
-    Example: boresight data import gsm8k train.jsonl -o gsm8k.jsonl
-    """
-    from itertools import chain
-
-    from boresight.data.sources import SOURCES, import_file
-    from boresight.errors import UserError
-    from boresight.recipe import nearest
-    from boresight.records import write_records
-
-    if source not in SOURCES:
-        raise UserError(f"unknown source {source!r}{nearest(source, SOURCES)}")
-    count = write_records(output, chain.from_iterable(import_file(path, source) for path in files))
-    print_result({"file": str(output), "conversations": count}, as_json, f"{output}: {count:,} conversations")
 
 
 @app.command()

@@ -115,7 +115,7 @@ def tokens(recipe: "Recipe", tokenizer: "PreTrainedTokenizerFast", directory: Pa
 
     from boresight.chat import Chat
     from boresight.data.documents import prepare_documents, read_documents
-    from boresight.data.sources import import_file
+    from boresight.data.sources import Tally, import_file
     from boresight.data.store import TokenStore
     from boresight.data.tokenise import prepare
 
@@ -124,8 +124,10 @@ def tokens(recipe: "Recipe", tokenizer: "PreTrainedTokenizerFast", directory: Pa
     if recipe.stage == "pretrain":
         documents = chain.from_iterable(islice(read_documents(f.path), f.limit) for f in recipe.data)
         return prepare_documents(documents, tokenizer, directory, recipe.max_length)
-    rows = chain.from_iterable(islice(import_file(f.path, f.source), f.limit) for f in recipe.data)
-    return prepare(rows, Chat(tokenizer, recipe.template), directory, recipe.max_length)
+    tally = Tally()
+    files = (islice(import_file(f.path, f.source, tally=tally), f.limit) for f in recipe.data)
+    chat = Chat(tokenizer, recipe.template)
+    return prepare(chain.from_iterable(files), chat, directory, recipe.max_length, tally.dropped)
 
 
 def describe_store(store: "TokenStore") -> str:

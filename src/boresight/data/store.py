@@ -36,9 +36,9 @@ class Counts:
     cut: int = 0
     tokens_cut: int = 0
 
-    def drop(self, reason: str) -> None:
-        """Count a row that cannot be trained on."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def drop(self, reason: str, count: int = 1) -> None:
+        """Count rows that cannot be trained on."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
 class StoreWriter:

@@ -5,7 +5,7 @@ longest user message, so that the question and the answer survive.
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -23,9 +23,17 @@ TOO_LONG = "too long, and no user message is long enough to cut"
 
 
 def prepare(
-    conversations: Iterable[Conversation], chat: Chat, directory: Path, max_length: int
+    conversations: Iterable[Conversation],
+    chat: Chat,
+    directory: Path,
+    max_length: int,
+    lost: Mapping[str, int] | None = None,
 ) -> TokenStore:
     """Tokenise conversations into a store that appears whole or not at all.
+
+    Args:
+        lost: rows that gave no conversation, by reason, filled while `conversations` is read; the store
+            counts them too.
 
     Raises:
         UserError: an input line is malformed, or no row is left; nothing stays behind.
@@ -33,6 +41,9 @@ def prepare(
     with whole_or_nothing(directory, {"max_length": max_length}, "conversation") as writer:
         for batch in _batches(conversations, BATCH):
             _add(batch, chat, writer, max_length)
+        for reason, count in (lost or {}).items():
+            writer.counts.rows += count
+            writer.counts.drop(reason, count)
     return TokenStore(directory)
 
 

@@ -8,15 +8,13 @@ The calculator notes in angle brackets go; the result after #### becomes a closi
 import re
 from typing import Any
 
-from boresight.data.sources.fields import text, turn
-from boresight.errors import UserError
-from boresight.records import Conversation
+from boresight.data.sources.fields import Found, MalformedError, Reading, text, turn
 
 
-def gsm8k(row: dict[str, Any], place: str) -> list[Conversation]:
-    """One conversation a row."""
-    working, mark, result = text(row, "answer", place).rpartition("####")
+def gsm8k(row: dict[str, Any], reading: Reading) -> Found:
+    """One conversation a row; both readings are the same."""
+    working, mark, result = text(row, "answer").rpartition("####")
     if not mark:
-        raise UserError(f"{place}: the answer has no result after ####")
+        raise MalformedError("the answer has no result after ####")
     working = re.sub(r"<<[^<>]*>>", "", working).strip()
-    return [turn("gsm8k", text(row, "question", place), f"{working}\nThe answer is {result.strip()}.")]
+    yield turn("gsm8k", text(row, "question"), f"{working}\nThe answer is {result.strip()}.")

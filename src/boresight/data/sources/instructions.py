@@ -1,27 +1,33 @@
-"""Instruction, input, output: the shape of Alpaca, Code-Alpaca and the self-instruct seed tasks.
+"""Instruction, input, output: the shape of Alpaca and of all that followed it.
 
     {"instruction": "Name the colour.", "input": "sky", "output": "Blue."}
     {"instruction": "…", "instances": [{"input": "…", "output": "…"}]}
 
-An input that is not blank follows the instruction after a blank line.
+An input that is not blank follows the instruction after a blank line (`join.py`).
 """
 
+from collections.abc import Iterator
 from typing import Any
 
-from boresight.data.sources.fields import text, turn
-from boresight.errors import UserError
-from boresight.records import Conversation
+from boresight.data.sources.fields import Found, Reading, answered, objects, text, turn
+from boresight.data.sources.join import join
 
 
-def instructions(row: dict[str, Any], place: str) -> list[Conversation]:
-    """One conversation a row, or one an instance."""
-    instruction = text(row, "instruction", place).strip()
-    instances = row.get("instances", [row])
-    if not isinstance(instances, list) or not all(isinstance(i, dict) for i in instances):
-        raise UserError(f"{place}: `instances` is not a list of objects")
-    found = []
-    for instance in instances:
-        context = text(instance, "input", place, default="").strip()
-        prompt = f"{instruction}\n\n{context}" if context else instruction
-        found.append(turn("instructions", prompt, text(instance, "output", place)))
-    return found
+def instructions(row: dict[str, Any], reading: Reading) -> Found:
+    """One conversation a row, or one an instance, whatever the reading."""
+    for prompt, answer, _ in _asked(row, Reading()):
+        yield turn("instructions", prompt, answer)
+
+
+def published_instructions(source: str, row: dict[str, Any], reading: Reading) -> Found:
+    """The same of a published dataset, by its rules."""
+    for prompt, answer, part in _asked(row, reading):
+        yield answered(source, prompt, answer, part, reading)
+
+
+def _asked(row: dict[str, Any], reading: Reading) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Prompt, answer, and the part of the row they are from."""
+    instruction = text(row, "instruction")
+    for instance in objects(row, "instances") if "instances" in row else [row]:
+        prompt = join(instruction, text(instance, "input", default=""), reading)
+        yield prompt, text(instance, "output"), {"instruction": instruction, **instance}

@@ -2,15 +2,10 @@
 
 from typing import Any
 
-from pydantic import ValidationError
-
-from boresight.errors import UserError
-from boresight.records import Conversation, explain
+from boresight.data.sources.fields import Found, Reading
+from boresight.records import Conversation
 
 
-def messages(row: dict[str, Any], place: str) -> list[Conversation]:
-    """The conversation a row is."""
-    try:
-        return [Conversation.model_validate(row)]
-    except ValidationError as error:
-        raise UserError(f"{place}: {explain(error)}") from error
+def messages(row: dict[str, Any], reading: Reading) -> Found:
+    """The conversation a row is, whatever the reading."""
+    yield Conversation.model_validate(row)
