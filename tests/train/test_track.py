@@ -20,7 +20,7 @@ CURVES = {
     f"train/{name}"
     for name in (
         "epoch", "loss", "learning_rate", "gradient_norm", "sequences", "micro_batches",
-        "tokens", "padding", "targets", "seconds",
+        "tokens", "padding", "targets", "seconds", "ranks",
     )
 }  # fmt: skip
 
