@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli import data_import
+from boresight.cli import data_describe, data_import, data_mix
 from boresight.cli.console import print_result
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Instruction data.", no_args_is_help=True)
 app.command("import")(data_import.import_)
+app.command("mix")(data_mix.mix)
+app.command("describe")(data_describe.describe)
 
 Model = Annotated[str, typer.Option("--model", help="Whose tokenizer: a directory, a hub id, or pocket.")]
 TemplateName = Annotated[str, typer.Option("--template", help="tulu, chatml, or own.")]

@@ -1,13 +1,10 @@
 """The figure of `boresight plan`: how long each way of cutting steps takes, by number of ranks."""
 
-import re
-from importlib.resources import files
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from boresight.report.svg import GRID, INK, MUTED, SERIES, SURFACE, draw
+from boresight.report.svg import GRID, INK, MUTED, SERIES, SURFACE, document, draw
 from boresight.train.settings import STRATEGIES
 from boresight.train.simulate import Waste
 
@@ -55,14 +52,4 @@ def plan_figure(simulated: dict[int, list[Waste]]) -> str:
     said = [f"on {n} ranks " + ", ".join(f"{w.strategy} {w.to_ideal:.2f}" for w in ws) for n, ws in groups]
     alt = "Time relative to an even share of the work: " + "; ".join(said)
     height = 70 + round(BAR * len(groups) * (bars + 1.4))
-    return _document(str(draw(paint, alt, "plan", WIDTH, height)))
-
-
-def _document(svg: str) -> str:
-    """An inline figure as a file of its own, in the report's colours, for light and dark."""
-    css = files("boresight.report").joinpath("templates/report.css").read_text(encoding="utf-8")
-    colours = css[: css.index("* {")]
-    style = f"<style>{colours}svg {{ background: var(--surface); font-family: system-ui, sans-serif; }}"
-    style += " text { font-family: inherit !important; }</style>"
-    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return re.sub(r"<svg([^>]*)>", rf"<svg {names}\1>{style}", svg, count=1) + "\n"
+    return document(str(draw(paint, alt, "plan", WIDTH, height)))

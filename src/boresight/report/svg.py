@@ -6,6 +6,7 @@ Matplotlib draws with colours that stand for names; in the SVG text they become 
 import re
 import warnings
 from collections.abc import Callable
+from importlib.resources import files
 from io import StringIO
 
 from markupsafe import Markup
@@ -79,3 +80,13 @@ def inline(svg: str, alt: str, width: int, height: int) -> Markup:
     body = COLOUR.sub(lambda found: f"{found[1]}: var(--{VARIABLES[found[2]]})", body)
     head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, visible(alt))
     return head + Markup(body.strip())
+
+
+def document(svg: str) -> str:
+    """An inline figure as a file of its own, in the report's colours, for light and dark."""
+    css = files("boresight.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+    colours = css[: css.index("* {")]
+    style = f"<style>{colours}svg {{ background: var(--surface); font-family: system-ui, sans-serif; }}"
+    style += " text { font-family: inherit !important; }</style>"
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return re.sub(r"<svg([^>]*)>", rf"<svg {names}\1>{style}", svg, count=1) + "\n"
