@@ -156,7 +156,9 @@ def refuse_unpackable(config: PreTrainedConfig) -> None:
             f"{config.model_type}: {', '.join(rope)} positions depend on the longest sequence of a batch, "
             "so a step would depend on how it is cut; this model cannot be trained here"
         )
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    # In the oldest transformers supported a few models have the older name alone.
+    named = getattr(config, "layer_types", None) or getattr(config, "layers_block_type", None)
+    kinds = set(named or ["full_attention"])
     if foreign := sorted(kinds - PACKABLE_LAYERS):
         raise UserError(
             f"{config.model_type}: layers of kind {', '.join(foreign)} carry state across a packed row, "
