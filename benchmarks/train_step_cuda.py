@@ -48,8 +48,10 @@ import torch
 from torch import nn
 from transformers import LlamaConfig
 
+from boresight.models.load import empty_model
 from boresight.train import varlen
-from boresight.train.memory import count_parameters, empty_model
+from boresight.train.attention import NAME as ATTENTION
+from boresight.train.memory import count_parameters
 from boresight.train.ranks import joined
 from boresight.train.settings import STRATEGIES, TrainSettings
 from sides import (
@@ -281,7 +283,7 @@ def checked(outcome: Outcome, ours: Outcome) -> Outcome:
 def model_flops(work: Work) -> float:
     """Floating-point operations of a step that the model needs, forward and backward."""
     config = work.config
-    layers = [m for m in empty_model(config, torch.float32).modules() if isinstance(m, nn.Linear)]
+    layers = [m for m in empty_model(config, ATTENTION).modules() if isinstance(m, nn.Linear)]
     tokens, squares = sum(map(len, work.rows)), sum(len(row) ** 2 for row in work.rows)
     width = config.num_hidden_layers * config.num_attention_heads * config.head_dim
     return float(6 * sum(m.weight.numel() for m in layers) * tokens + 12 * width * squares / 2)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from boresight.cli import main
-from boresight.cli.data_mix import load_mixture
+from boresight.data.mixture import load_mixture
 
 MIXTURES = sorted((Path(__file__).parents[2] / "mixtures").glob("*.yaml"))
 Run = Callable[..., tuple[int, str, str]]

@@ -11,11 +11,12 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 
 from boresight.errors import UserError
+from boresight.models.load import empty_model
 from boresight.train import attention, sharding
 from boresight.train.attention import NAME
 from boresight.train.batch import Batch
 from boresight.train.lora import add_adapters
-from boresight.train.memory import Memory, count_parameters, empty_model, estimate_memory, saved_bytes
+from boresight.train.memory import Memory, count_parameters, estimate_memory, saved_bytes
 from boresight.train.ranks import joined
 from boresight.train.settings import Lora, TrainSettings
 from boresight.train.sharding import DTYPES, recompute_activations, sharded
@@ -86,7 +87,7 @@ def test_it_is_what_the_backward_graph_holds(tokens: int, make_model: MakeModel)
 @pytest.mark.parametrize("layers", [1, 3])
 def test_without_contents_it_is_the_same(layers: int, make_model: MakeModel) -> None:
     real = make_model(num_key_value_heads=HEADS, num_hidden_layers=layers).train()
-    empty = empty_model(real.config, torch.float32).train()
+    empty = empty_model(real.config, NAME, torch.float32).train()
     assert all(p.is_meta for p in empty.parameters())
     assert saved_bytes(empty, 96) == saved_bytes(real, 96)
 
@@ -140,7 +141,7 @@ def test_a_run_keeps_what_was_foretold(
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("recompute", [False, True])
 def test_it_is_linear_in_tokens(dtype: torch.dtype, recompute: bool) -> None:
-    model = empty_model(config_of(), dtype).train()
+    model = empty_model(config_of(), NAME, dtype).train()
     if recompute:
         recompute_activations(model)
     at = [saved_bytes(model, tokens) for tokens in (256, 512, 768, 100_000)]
@@ -150,7 +151,7 @@ def test_it_is_linear_in_tokens(dtype: torch.dtype, recompute: bool) -> None:
 
 def test_each_layer_keeps_the_same() -> None:
     one, two, four = (
-        saved_bytes(empty_model(config_of(num_hidden_layers=n), torch.float32).train(), ROWS)
+        saved_bytes(empty_model(config_of(num_hidden_layers=n), NAME, torch.float32).train(), ROWS)
         for n in (1, 2, 4)
     )
     assert four - two == 2 * (two - one) > 0
@@ -160,7 +161,7 @@ def test_each_layer_keeps_the_same() -> None:
 def test_recomputing_keeps_what_enters_a_layer(dtype: torch.dtype) -> None:
     kept = {}
     for layers in (1, 2, 4):
-        model = empty_model(config_of(num_hidden_layers=layers), dtype).train()
+        model = empty_model(config_of(num_hidden_layers=layers), NAME, dtype).train()
         recompute_activations(model)
         kept[layers] = saved_bytes(model, ROWS)
     states = ROWS * WIDTH * dtype.itemsize
@@ -186,14 +187,14 @@ def test_parameters_are_counted(make_model: MakeModel) -> None:
 
 
 def test_the_model_is_empty_and_packed() -> None:
-    model = empty_model(config_of(), torch.bfloat16)
+    model = empty_model(config_of(), NAME, torch.bfloat16)
     assert all(p.is_meta and p.dtype == torch.bfloat16 for p in model.parameters())
     assert model.config._attn_implementation == NAME
 
 
 def test_a_model_that_is_no_language_model_is_refused() -> None:
     with pytest.raises(UserError, match="vit: not a causal language model"):
-        empty_model(AutoConfig.for_model("vit"), torch.float32)
+        empty_model(AutoConfig.for_model("vit"), NAME, torch.float32)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

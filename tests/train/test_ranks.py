@@ -21,11 +21,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreT
 
 from boresight.data.store import TokenStore
 from boresight.errors import Interrupted, UserError
+from boresight.models.load import empty_model
 from boresight.train.attention import NAME as ATTENTION
 from boresight.train.checkpoint import FOLDER
 from boresight.train.isolation import check_isolation
 from boresight.train.loop import train
-from boresight.train.memory import empty_model
 from boresight.train.metrics import METRICS, StepMetrics
 from boresight.train.ranks import joined
 from boresight.train.saving import ADAPTER, MODEL
@@ -334,7 +334,7 @@ def gemma_is_sharded() -> None:
                 config, attn_implementation=ATTENTION, dtype=torch.float32
             )
         else:
-            model = empty_model(config, torch.bfloat16)
+            model = empty_model(config, ATTENTION, torch.bfloat16)
         objective = sharded(model, settings, ranks)
         buffers = {name: (b.dtype, b.device.type) for name, b in objective.named_buffers()}
         assert ranks.once(lambda: buffers) == buffers

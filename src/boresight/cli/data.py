@@ -47,7 +47,7 @@ def show(
     conversation = next(islice(read_records(file, Conversation), row - 1, None), None)
     if conversation is None:
         raise UserError(f"{file}: has no conversation {row}")
-    chat = _chat(model, template)
+    chat = load_chat(model, template)
     try:
         tokenised = chat.tokenise([chat.render(conversation.messages)])[0]
     except RenderError as error:
@@ -78,20 +78,21 @@ def tokenise(
     from boresight.data.tokenise import prepare
     from boresight.records import Conversation, read_records
 
-    store = prepare(read_records(file, Conversation), _chat(model, template), output, max_length)
+    store = prepare(read_records(file, Conversation), load_chat(model, template), output, max_length)
     counts = store.manifest["counts"]
     size = f"{counts['sequences']:,} sequences, {counts['tokens']:,} tokens, {counts['targets']:,} targets"
     lost = f"{counts['cut']} cut, dropped: {counts['dropped'] or 'none'}"
     print_result(counts, as_json, f"{output}: {size}, {lost}")
 
 
-def _chat(model: str, template: str) -> "Chat":
+def load_chat(model: str, template: str) -> "Chat":
+    """The chat of a MODEL's tokenizer under a template named on the command line."""
     from typing import cast, get_args
 
     from boresight.chat import Chat, Template
     from boresight.errors import UserError
     from boresight.models.load import load_tokenizer
-    from boresight.recipe import nearest
+    from boresight.settings_file import nearest
 
     if template not in get_args(Template):
         raise UserError(f"unknown template {template!r}{nearest(template, get_args(Template))}")

@@ -36,16 +36,16 @@ def describe(
 
     Example: boresight data describe tulu-mixture.jsonl --model huggyllama/llama-7b -o describe.svg
     """
-    from boresight.cli.data import _chat
+    from boresight.cli.data import load_chat
     from boresight.data.describe import describe as measure
     from boresight.data.sources import SOURCES, Tally, import_file
     from boresight.errors import UserError
-    from boresight.recipe import nearest
+    from boresight.settings_file import nearest
 
     quiet_transformers()
     if source not in SOURCES:
         raise UserError(f"unknown source {source!r}{nearest(source, SOURCES)}")
-    chat = _chat(model, template)
+    chat = load_chat(model, template)
     tally = Tally()
     with console.status("reading"):
         found = measure((c for file in files for c in import_file(file, source, tally=tally)), chat)

@@ -40,8 +40,8 @@ def import_(
     """
     from boresight.data.sources import SOURCES, Reading, Tally, import_file
     from boresight.errors import UserError
-    from boresight.recipe import nearest
     from boresight.records import write_records
+    from boresight.settings_file import nearest
 
     if source not in SOURCES:
         raise UserError(f"unknown source {source!r}{nearest(source, SOURCES)}")

@@ -154,9 +154,8 @@ def _model(
 ) -> "PreTrainedModel":
     """The model with its weights on the first rank, without them on the others."""
     from boresight.chat import Chat
-    from boresight.models.load import load_model
+    from boresight.models.load import empty_model, load_model
     from boresight.train.attention import NAME
-    from boresight.train.memory import empty_model
     from boresight.train.sharding import DTYPES
 
     # Weights that adapters leave as they are need no more precision than the arithmetic has. Others are read
@@ -164,7 +163,7 @@ def _model(
     frozen = DTYPES[recipe.train.precision]
     as_it_lies = recipe.train.precision == "bf16" and not recipe.train.lora
     loaded = ranks.alone(lambda: load_model(recipe.model, NAME, "auto" if as_it_lies else frozen, config))
-    model = loaded or empty_model(config, frozen)
+    model = loaded or empty_model(config, NAME, frozen)
     if recipe.extend:
         tokenizer.model_max_length = recipe.extend.context
     if recipe.stage == "finetune":

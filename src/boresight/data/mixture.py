@@ -8,12 +8,15 @@ members:
 
 from fractions import Fraction
 from math import floor
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from boresight.data.hub import PREFIX
 from boresight.data.sources import SOURCES
 from boresight.errors import UserError
+from boresight.settings_file import load_settings
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -133,3 +136,28 @@ def _by_share(mixture: Mixture, available: dict[str, int]) -> dict[str, int]:
     for name in by_remainder[: total - sum(counts.values())]:
         counts[name] += 1
     return counts
+
+
+def load_mixture(path: Path, overrides: list[str] | None = None, data: Path | None = None) -> Mixture:
+    """Read a mixture file and apply `key=value` overrides; relative files start at `data` or beside it.
+
+    Raises:
+        UserError: names file and line, or the override, and what would be valid.
+    """
+    directory = data or path.parent
+
+    def start_there(values: dict[str, Any]) -> None:
+        members = values.get("members")
+        for member in members.values() if isinstance(members, dict) else []:
+            files = member.get("files") if isinstance(member, dict) else None
+            if isinstance(files, list):
+                member["files"] = [_below(directory, file) for file in files]
+
+    return load_settings(path, Mixture, overrides, start_there)
+
+
+def _below(directory: Path, file: Any) -> Any:
+    """A file below a directory; what is no path stays, for the schema to judge."""
+    if not isinstance(file, str) or file.startswith(PREFIX):
+        return file
+    return str(directory / Path(file).expanduser())

@@ -102,6 +102,21 @@ def load_model(
     return merged if dtype == "auto" else merged.to(dtype)
 
 
+def empty_model(
+    config: PreTrainedConfig, attention: str, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """A model on the meta device: shapes without weights.
+
+    Raises:
+        UserError: it is no causal language model.
+    """
+    try:
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=dtype)
+    except ValueError as error:
+        raise UserError(f"{config.model_type}: not a causal language model") from error
+
+
 def adapted(model: str) -> str | None:
     """What the adapters in a MODEL's directory go on top of; None if it is no directory of adapters alone.
 

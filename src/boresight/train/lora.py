@@ -8,7 +8,6 @@ attention, the chunked loss and sharding see nothing new but the parameters that
 
 from collections.abc import Mapping
 from copy import copy
-from difflib import get_close_matches
 from pathlib import Path
 
 import torch
@@ -19,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from boresight.errors import UserError
 from boresight.models.load import load_model, require
+from boresight.settings_file import nearest
 from boresight.train.settings import Lora
 
 ADAPTER = "default"
@@ -59,9 +59,7 @@ def _targets(model: PreTrainedModel, lora: Lora) -> list[str]:
         return names
     for target in lora.targets:
         if not any(f".{layer}".endswith(f".{target}") for layer in layers):
-            near = get_close_matches(target, names, n=1, cutoff=0.5)
-            remedy = f"did you mean {near[0]!r}?" if near else f"valid are {', '.join(names)}"
-            raise UserError(f"lora.targets: no linear layer is called {target!r}; {remedy}")
+            raise UserError(f"lora.targets: no linear layer is called {target!r}{nearest(target, names)}")
     return list(lora.targets)
 
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from boresight.errors import UserError
+from boresight.models.load import empty_model
 from boresight.train.attention import NAME as ATTENTION
 from boresight.train.lora import add_adapters
 from boresight.train.loss import SLICE, chunk_rows
@@ -47,7 +47,7 @@ def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: in
     Args:
         tokens: in the largest micro-batch; ranks that share it hold equal parts.
     """
-    model = empty_model(config, DTYPES[settings.precision]).train()
+    model = empty_model(config, ATTENTION, DTYPES[settings.precision]).train()
     if settings.lora:
         add_adapters(model, settings.lora)
         model.to(DTYPES[settings.precision])  # as sharding casts all weights where they are used
@@ -77,22 +77,9 @@ def estimate_memory(config: PreTrainedConfig, settings: TrainSettings, ranks: in
     )
 
 
-def empty_model(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
-    """A model on the meta device, with our packed attention.
-
-    Raises:
-        UserError: it is no causal language model.
-    """
-    try:
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, attn_implementation=ATTENTION, dtype=dtype)
-    except ValueError as error:
-        raise UserError(f"{config.model_type}: not a causal language model") from error
-
-
 def count_parameters(config: PreTrainedConfig) -> int:
     """Parameters of a model, from its configuration."""
-    return int(empty_model(config, torch.float32).num_parameters())
+    return int(empty_model(config, ATTENTION).num_parameters())
 
 
 def _activations(model: PreTrainedModel, settings: TrainSettings, tokens: int) -> int:
