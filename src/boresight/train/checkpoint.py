@@ -6,9 +6,6 @@ other number of ranks. What is random in a step follows from its number, so no r
 
 import re
 import shutil
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +32,7 @@ def save_checkpoint(
     partial = directory.with_name(directory.name + ".partial")
     ranks.alone(lambda: _remove_partial(run))
     try:
-        with _no_pickle_warning():
-            save(_state(model, optimizer), checkpoint_id=partial, process_group=ranks.control)
+        save(_state(model, optimizer), checkpoint_id=partial, process_group=ranks.control)
         ranks.alone(lambda: partial.rename(directory))
     except CheckpointException as error:  # which all ranks raise together
         reason = next(iter(error.failures.values()))[0]
@@ -88,13 +84,6 @@ def _remove_partial(run: Path) -> None:
     """What a kill left half-written keeps its space no longer."""
     for stale in (run / FOLDER).glob("*.partial"):
         shutil.rmtree(stale, ignore_errors=True)
-
-
-@contextmanager
-def _no_pickle_warning() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        yield
 
 
 def _finished(run: Path) -> list[Path]:

@@ -33,6 +33,9 @@ from boresight.train.settings import TrainSettings
 from boresight.train.sharding import Objective, recompute_activations, sharded
 from boresight.train.stopping import StopRequest, stop_requests
 
+HELD_OUT = 2**32 - 1
+"""The stream of random numbers that draws held-out conversations; epochs have theirs by number."""
+
 
 def model_cost(config: PreTrainedConfig, parameters: int) -> Cost:
     """What a sequence costs: every parameter once a token, and half the attention square in each layer."""
@@ -238,10 +241,6 @@ def plans(store: TokenStore, settings: TrainSettings, cost: Cost, ranks: int) ->
     )
     (held_out,) = Plan(lengths, target_counts, at_once, cost, ranks, kept).steps()
     return Plan(lengths, target_counts, settings, cost, ranks, drawn), held_out
-
-
-HELD_OUT = 2**32 - 1
-"""The stream of random numbers that draws held-out conversations; epochs have theirs by number."""
 
 
 def _seed(*of: int) -> None:

@@ -58,8 +58,9 @@ class Objective(nn.Module):
         return self.ranks.joined_parts(states) if self.ranks else states
 
     def _own(self, batch: Batch) -> Batch:
-        shared = self.ranks and self.ranks.partners
-        return batch.part(self.ranks.part, self.ranks.sequence_parallel) if self.ranks and shared else batch
+        if not self.ranks or not self.ranks.partners:
+            return batch
+        return batch.part(self.ranks.part, self.ranks.sequence_parallel)
 
     def _before_targets(self, batch: Batch) -> Tensor:
         hidden = self.model.get_decoder()(
