@@ -32,7 +32,7 @@ def main() -> None:
     lengths = longalign(SHORT, LONG)
     print(f"{date.today()}; {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}); numpy {np.__version__}.")
     print(f"{len(lengths):,} sequences, {lengths.sum() / 1e6:.0f} M tokens.")
-    for sequences, cap in ((96, CAP), (768, CAP), (96, 2 * CAP), (768, 2 * CAP)):
+    for sequences, cap in ((96, CAP), (192, CAP), (384, CAP), (768, CAP), (96, 2 * CAP), (768, 2 * CAP)):
         print(waste_table(lengths, 8, sequences, cap), flush=True)
     for ranks in (64, 512):
         print(waste_table(lengths, ranks, 96, CAP), flush=True)

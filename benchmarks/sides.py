@@ -36,6 +36,7 @@ from transformers import (
 )
 
 from boresight.data.store import StoreWriter, TokenStore
+from boresight.models.load import empty_model
 from boresight.train.attention import NAME as OUR_ATTENTION
 from boresight.train.loop import Training
 from boresight.train.ranks import Ranks
@@ -323,3 +324,12 @@ def blank_tokenizer() -> PreTrainedTokenizerFast:
     """A tokenizer that only knows the padding token; the rows are token ids already."""
     words = Tokenizer(WordLevel({"<pad>": 0, "<end>": 1}, unk_token="<end>"))
     return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>")
+
+
+def model_flops(work: Work) -> float:
+    """Floating-point operations of a step that the model needs, forward and backward."""
+    config = work.config
+    layers = [m for m in empty_model(config, OUR_ATTENTION).modules() if isinstance(m, nn.Linear)]
+    tokens, squares = sum(map(len, work.rows)), sum(len(row) ** 2 for row in work.rows)
+    width = config.num_hidden_layers * config.num_attention_heads * config.head_dim
+    return float(6 * sum(m.weight.numel() for m in layers) * tokens + 12 * width * squares / 2)

@@ -38,6 +38,7 @@ of 1 does our work in attention, and loses only to the many small steps.
 
 import argparse
 import os
+import time
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -50,7 +51,19 @@ from transformers import LlamaConfig
 from boresight.train.memory import count_parameters
 from boresight.train.ranks import Ranks, joined
 from boresight.train.settings import STRATEGIES, TrainSettings
-from sides import OURS, Measured, Side, Work, disagreement, our_side, quiet, trainer_side, trl_side, work
+from sides import (
+    OURS,
+    Measured,
+    Side,
+    Work,
+    disagreement,
+    model_flops,
+    our_side,
+    quiet,
+    trainer_side,
+    trl_side,
+    work,
+)
 
 VOCABULARY, WIDTH, LAYERS, HEAD_SIZE = 4096, 256, 4, 64
 LOSS_TOLERANCE = 1e-5
@@ -77,8 +90,11 @@ def main() -> None:
     with joined(TrainSettings()) as ranks:
         compare(WARM_UP_LENGTH, args, ranks, repeats=1)
         for length in args.lengths:
+            with work(args.rows, length, CONFIG, ranks) as given:
+                needed = model_flops(given) / 1e12
             results = compare(length, args, ranks, args.repeats)
             print(table(length, args.rows, results), flush=True)
+            print(f"\nThe model needs {needed:.2f} TFLOP a step, forward and backward.", flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -142,8 +158,20 @@ def machine() -> str:
     return (
         f"{date.today()}; {cpu_name()}, {torch.get_num_threads()} threads (load at the start {load:.1f}); "
         f"{versions}; float32; Llama of {parameters / 1e6:.1f} M parameters ({LAYERS} layers of width "
-        f"{WIDTH}, heads of {HEAD_SIZE}, vocabulary {VOCABULARY:,}). Medians."
+        f"{WIDTH}, heads of {HEAD_SIZE}, vocabulary {VOCABULARY:,}). Medians. A product of two 4,096² "
+        f"matrices runs at {matrix_rate():.0f} GFLOP/s."
     )
+
+
+def matrix_rate(size: int = 4096) -> float:
+    """What the machine computes in float32 at best, in GFLOP/s: the median of seven plain products."""
+    a, b = torch.randn(2, size, size)
+    seconds = []
+    for _ in range(7):
+        began = time.perf_counter()
+        a @ b
+        seconds.append(time.perf_counter() - began)
+    return 2e-9 * size**3 / median(seconds)
 
 
 def cpu_name() -> str:

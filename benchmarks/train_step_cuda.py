@@ -45,12 +45,9 @@ from statistics import median
 from typing import NamedTuple
 
 import torch
-from torch import nn
 from transformers import LlamaConfig
 
-from boresight.models.load import empty_model
 from boresight.train import varlen
-from boresight.train.attention import NAME as ATTENTION
 from boresight.train.memory import count_parameters
 from boresight.train.ranks import joined
 from boresight.train.settings import STRATEGIES, TrainSettings
@@ -60,6 +57,7 @@ from sides import (
     Side,
     Work,
     disagreement,
+    model_flops,
     our_side,
     plain_side,
     quiet,
@@ -278,15 +276,6 @@ def checked(outcome: Outcome, ours: Outcome) -> Outcome:
     if isinstance(outcome, str) or isinstance(ours, str):
         return outcome
     return disagreement(outcome.first, ours.first, LOSS_TOLERANCE) or outcome
-
-
-def model_flops(work: Work) -> float:
-    """Floating-point operations of a step that the model needs, forward and backward."""
-    config = work.config
-    layers = [m for m in empty_model(config, ATTENTION).modules() if isinstance(m, nn.Linear)]
-    tokens, squares = sum(map(len, work.rows)), sum(len(row) ** 2 for row in work.rows)
-    width = config.num_hidden_layers * config.num_attention_heads * config.head_dim
-    return float(6 * sum(m.weight.numel() for m in layers) * tokens + 12 * width * squares / 2)
 
 
 def table(work: Work, results: dict[str, list[Outcome]]) -> str:
