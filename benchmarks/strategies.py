@@ -2,10 +2,9 @@
 
     python benchmarks/strategies.py --seeds 5 --processes 2 -o runs/strategies
 
-Fine-tunes the pocket model by the demo's recipe, on the demo's conversations, once for each strategy and
-seed, and once more for each seed with every target token weighing the same. The seed decides the order of
-the conversations. All models answer the demo's held-out questions. Prints Markdown for RESULTS.md; a run that
-is done is not done again.
+Fine-tunes the pocket model as the laboratory does, once for each strategy and seed, and once more for each
+seed with every target token weighing the same. The seed decides the order of the conversations. All models
+answer the same held-out questions. Prints Markdown for RESULTS.md; a run that is done is not done again.
 """
 
 import argparse
@@ -14,19 +13,16 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 from statistics import mean, stdev
 
-from boresight.chat import Chat
-from boresight.cli.demo import CONVERSATIONS, QUESTIONS, answer
-from boresight.cli.train import train_recipe
-from boresight.evaluate.held_out import chat_setting
-from boresight.models.load import load_tokenizer
+from boresight.lab.bench import CHAT, Lab
 from boresight.pocket.conversations import held_out_conversations, training_conversations
-from boresight.recipe import load_recipe
-from boresight.records import write_records
+from boresight.runs import read_run
 from boresight.train.settings import STRATEGIES
+
+CONVERSATIONS, QUESTIONS = 4000, 48
+"""To learn from, and held out of each family."""
 
 VARIANTS = {s: {"batching": s, "loss": "sequence"} for s in STRATEGIES} | {
     "balanced, tokens weighing the same": {"batching": "balanced", "loss": "token"}
@@ -38,8 +34,7 @@ def main() -> None:
     if args.only:
         print(*score(args.only, args.seed, args.output))
         return
-    args.output.mkdir(parents=True, exist_ok=True)
-    write_data(args.output)
+    data(Lab("pocket", args.output))
     jobs = [(variant, seed) for seed in range(args.seeds) for variant in VARIANTS]
     with ThreadPoolExecutor(args.processes) as pool:
         scores = dict(zip(jobs, pool.map(lambda job: in_a_process(*job, args.output), jobs), strict=True))
@@ -56,10 +51,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_data(output: Path) -> None:
-    write_records(output / "training.jsonl", training_conversations(CONVERSATIONS, seed=1))
-    write_records(output / "held-out.jsonl", held_out_conversations(QUESTIONS, seed=2))
-    (output / "recipe.yaml").write_text(files("boresight").joinpath("pocket/recipe.yaml").read_text())
+def data(lab: Lab) -> tuple[Path, Path]:
+    """Conversations to learn from, and questions."""
+    learned = lab.written("conversations", training_conversations(CONVERSATIONS, seed=1))
+    return learned, lab.written("questions", held_out_conversations(QUESTIONS, seed=2))
 
 
 def in_a_process(variant: str, seed: int, output: Path) -> tuple[int, int, float]:
@@ -73,15 +68,12 @@ def in_a_process(variant: str, seed: int, output: Path) -> tuple[int, int, float
 
 def score(variant: str, seed: int, output: Path) -> tuple[int, int, float]:
     """Right answers, questions, and the last step's loss."""
-    run = output / f"{variant.replace(', ', '-').replace(' ', '-')}-{seed}"
-    changes = [f"train.{key}={value}" for key, value in VARIANTS[variant].items()]
-    recipe = load_recipe(output / "recipe.yaml", [*changes, f"train.seed={seed}"])
-    counts = train_recipe(recipe, run / "train")
-    model = str(run / "train" / "model")
-    settings = [chat_setting(Chat(load_tokenizer(model), "own"))]
-    scores = answer(model, output / "held-out.jsonl", settings, run / "answers", force=False)
-    (only,) = scores.values()
-    return only["correct"], only["total"], counts["last_loss"]
+    lab, name = Lab("pocket", output), f"{variant.replace(', ', '-').replace(' ', '-')}-{seed}"
+    conversations, questions = data(lab)
+    model = lab.fine_tuned(name, conversations, epochs=1, seed=seed, precision="fp32", **VARIANTS[variant])
+    (answers,) = lab.asked(name, model, CHAT, questions).values()
+    right = sum(answer.correct for answer in answers)
+    return right, len(answers), read_run(output / "arms" / name)["counts"]["last_loss"]
 
 
 def table(scores: dict[tuple[str, int], tuple[int, int, float]], seeds: int) -> str:

@@ -2,13 +2,8 @@
 
 import pytest
 
-from boresight.evaluate.held_out import Answer, cue_setting, is_correct, write_answers
-from boresight.records import Conversation, Message, read_records
-
-
-def conversation(*texts: str) -> Conversation:
-    roles = ("user", "assistant")
-    return Conversation(messages=[Message(role=roles[i % 2], content=t) for i, t in enumerate(texts)])
+from boresight.evaluate.held_out import Answer, is_correct, write_answers
+from boresight.records import read_records
 
 
 @pytest.mark.parametrize(
@@ -24,13 +19,6 @@ def conversation(*texts: str) -> Conversation:
 )
 def test_marking(output: str, reference: str, right: bool) -> None:
     assert is_correct(output, reference) is right
-
-
-def test_a_cue_prompt_shows_demonstrations_then_history_then_the_question() -> None:
-    setting = cue_setting("q", ("Q: ", "\nA: "), "<s>", lambda asked: [conversation("1?", "one")])
-    asked = conversation("2?", "two", "3?", "three")
-    assert setting.prompt(asked) == "<s>Q: 1?\nA: one\n\nQ: 2?\nA: two\n\nQ: 3?\nA:"
-    assert setting.stop == ("\n",)
 
 
 def test_answers_are_counted_by_setting_and_read_back(tmp_path) -> None:

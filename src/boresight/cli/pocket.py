@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from boresight.cli.console import print_result, quiet_transformers, training
+from boresight.cli.console import counting, print_result, quiet_transformers
 from boresight.cli.options import AsJson
+from boresight.errors import UserError
 
 app = typer.Typer(help="The pocket model and its world.", no_args_is_help=True)
 
@@ -24,12 +25,18 @@ def build(
 
     Example: boresight pocket build -o pocket-build --tokens 1000000
     """
-    from boresight.pocket.build import PAGE_TOKENS
+    from boresight.pocket.build import STEP_TOKENS, TOKENS, Progress
     from boresight.pocket.build import build as build_model
 
     quiet_transformers()
-    with training() as show:
-        base = build_model(output, seed, tokens or PAGE_TOKENS, show)
+    asked, losses = tokens or TOKENS, [float("nan")]
+    with counting("pretrain", asked // STEP_TOKENS, lambda: f"loss {losses[-1]:.4f}") as done:
+
+        def show(step: Progress) -> None:
+            losses.append(step.loss)
+            done(1)
+
+        base = build_model(output, seed, asked, show)
     print_result({"model": str(base)}, as_json, str(base))
 
 
@@ -38,18 +45,21 @@ def conversations(
     output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file.")],
     count: Annotated[int, typer.Option(help="Conversations, or with --held-out, questions a family.")] = 4000,
     seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    long: Annotated[int, typer.Option(help="So many of them are about long documents.")] = 0,
     held_out: Annotated[bool, typer.Option("--held-out", help="Questions never asked in training.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write conversations of the pocket world.
 
-    Example: boresight pocket conversations -o train.jsonl --count 4000
+    Example: boresight pocket conversations -o train.jsonl --count 4000 --long 200
     """
-    from boresight.pocket.conversations import held_out_conversations, training_conversations
+    from boresight.pocket.conversations import held_out_conversations, mixed_conversations
     from boresight.records import write_records
 
-    make = held_out_conversations if held_out else training_conversations
-    written = write_records(output, make(count, seed))
+    if long > count:
+        raise UserError(f"--long {long}: more than the {count} of --count")
+    made = held_out_conversations(count, seed) if held_out else mixed_conversations(count, long, seed)
+    written = write_records(output, made)
     print_result(
         {"file": str(output), "conversations": written}, as_json, f"{output}: {written} conversations"
     )

@@ -1,125 +1,204 @@
 """Build the pocket base model from a seed: `boresight pocket build -o DIRECTORY`.
 
-Two runs of our own training engine on plain pages, every token a target: first repeated random tokens,
-which teach a small model to copy from its context, then the pages of the world.
+Plain language modelling, every token a target, on rows that are cut from an endless text of pages. Matrices
+are trained by Muon (Jordan et al. 2024), the rest by AdamW. Our engine for fine-tuning is not used: it keeps
+conversations apart and knows one optimizer, and neither is wanted here.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from random import Random
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from boresight.data.store import StoreWriter, TokenStore
-from boresight.models.load import load_model
+from boresight.files import whole_file
+from boresight.pocket.birth import new_model
 from boresight.pocket.pages import page
 from boresight.pocket.world import World
-from boresight.train.attention import NAME as ATTENTION
-from boresight.train.loop import train
-from boresight.train.metrics import StepMetrics
-from boresight.train.saving import MODEL, save_model
-from boresight.train.settings import TrainSettings
+from boresight.train.saving import save_model
 
 VOCABULARY = 2048
-CONTEXT = 1024
-COPY_SIZES = {(2, 6): 0.79, (4, 24): 0.14, (8, 64): 0.07}
-"""Least and most tokens that are said again, and how often. A small model finds copying within minutes when
-handfuls of tokens are among what it copies; from long stretches alone it had not after a million tokens."""
-COPY_TOKENS = 300_000
-PAGE_TOKENS = 5_500_000
-REPEATS = 0.2
-"""Copies for each page that stay between the pages, so that copying is not forgotten."""
+CONTEXT = 4096
+TOKENS = 16_000_000
+STEP_TOKENS = 4096
+ROW, LONG_ROW = 512, 2048
+LONG_ROWS = 0.1
+"""Share of the steps whose rows are long."""
+REPEATS = 0.15
+"""Copies for each page that stand between the pages."""
+COPY_SIZES = {(2, 6): 0.7, (4, 24): 0.2, (8, 64): 0.1}
+"""Least and most tokens that are said again, and how often."""
+MATRICES, OTHERS = 5e-3, 1e-3
+"""Learning rates: of Muon, in AdamW's scale (Liu et al. 2025, arXiv:2502.16982), and of AdamW."""
+BORN, EMBEDDING = 0.03, 5e-5
+"""The born heads and what they read learn slowly until it has shown what they are good for: the first block's
+and the second attention's part of MATRICES, and the embedding's rate."""
+THAW, FASTER = 0.2, 3.0
+"""From this share of the training on they learn so many times faster."""
+WARMUP_STEPS, DECAY = 20, 0.4
+"""The rate rises over the first steps and falls over the last part of them."""
+KEPT_EVERY = 200
+"""Steps after which the state is written down, for a build that is interrupted."""
 
 
-SETTINGS = TrainSettings(
-    tokens_per_step=2048,
-    tokens_per_micro_batch=4096,
-    epochs=1,
-    loss="token",
-    learning_rate=2e-3,
-    schedule="cosine",
-    warmup=0.02,
-    weight_decay=0.01,
-    precision="fp32",
-)
+class Progress(NamedTuple):
+    """One step done; the loss is the mean over its tokens, in nats."""
+
+    step: int
+    steps: int
+    loss: float
 
 
 def build(
-    directory: Path, seed: int, tokens: int = PAGE_TOKENS, report: Callable[[StepMetrics], None] = print
+    directory: Path, seed: int, tokens: int = TOKENS, report: Callable[[Progress], None] = lambda p: None
 ) -> Path:
-    """Train tokenizer and model; the finished model lies in `directory`/base. Resumes when interrupted."""
-    world = World()
-    tokenizer = build_tokenizer(_texts(world, Random(seed), 4000))
+    """Train tokenizer and model; the finished model lies in `directory`/base.
+
+    An interrupted build goes on from the state it wrote down last.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    world, random = World(), Random(seed)
+    tokenizer = build_tokenizer(page(world, random) for _ in range(6000))
     torch.manual_seed(seed)
-    model = new_model()
-    copies = _copies(Random(seed))
-    model = _stage(model, tokenizer, copies, COPY_TOKENS, directory / "copies", seed, report)
-    pages = _pages(world, tokenizer, seed)
-    model = _stage(model, tokenizer, pages, tokens, directory / "pages", seed, report)
+    model = new_model(VOCABULARY, CONTEXT, "sdpa")
+    pretrain(model, Text(world, tokenizer, seed), tokens // STEP_TOKENS, directory / f"{tokens}.pt", report)
     save_model(model.to(torch.bfloat16), tokenizer, directory / "base")
     return directory / "base"
 
 
-def _stage(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
-    sequences: Iterator[list[int]],
-    tokens: int,
-    directory: Path,
-    seed: int,
-    report: Callable[[StepMetrics], None],
-) -> PreTrainedModel:
-    """Train on so many tokens of what `sequences` gives, unless that has been done."""
-    if not (directory / MODEL).exists():
-        store = _store(directory, sequences, tokens)
-        train(model, tokenizer, store, SETTINGS.model_copy(update={"seed": seed}), directory, report)
-    return load_model(str(directory / MODEL), ATTENTION)
+class Text:
+    """What is read at each step, made from a seed: pages, with some copies between them."""
+
+    def __init__(self, world: World, tokenizer: PreTrainedTokenizerFast, seed: int):
+        self.world, self.tokenizer, self.seed = world, tokenizer, seed
+        every = [*world.names, *world.towns, *world.tol, *world.tol.values()]
+        self.words = [tokenizer(f" {word}", add_special_tokens=False)["input_ids"][0] for word in every]
+
+    def rows(self, step: int) -> Tensor:
+        """The step's tokens [rows, length], cut from a text as it comes."""
+        random = Random(f"{self.seed} {step}")
+        length = LONG_ROW if random.random() < LONG_ROWS else ROW
+        text: list[int] = []
+        while len(text) < STEP_TOKENS:
+            text += self._page(random)
+        return torch.tensor(text[:STEP_TOKENS]).view(-1, length)
+
+    def _page(self, random: Random) -> list[int]:
+        tokens = self.tokenizer(page(self.world, random), add_special_tokens=False)["input_ids"]
+        copies = (
+            [0, *random.choice([_copies, _pairs])(self.words, random)] if random.random() < REPEATS else []
+        )
+        return [0, *tokens, 1, *copies]
 
 
-def _texts(world: World, random: Random, count: int) -> Iterator[str]:
-    return (page(world, random) for _ in range(count))
+def _copies(words: list[int], random: Random) -> list[int]:
+    """Random words said two to four times over."""
+    least, most = random.choices(list(COPY_SIZES), list(COPY_SIZES.values()))[0]
+    return random.choices(words, k=random.randint(least, most)) * random.randint(2, 4)
 
 
-def _copies(random: Random) -> Iterator[list[int]]:
-    """Random tokens said two to four times over."""
-    while True:
-        sizes = random.choices(list(COPY_SIZES), list(COPY_SIZES.values()))[0]
-        once = [random.randrange(2, VOCABULARY) for _ in range(random.randint(*sizes))]
-        yield [0, *once * random.randint(2, 4)]
+def _pairs(words: list[int], random: Random) -> list[int]:
+    """Pairs of random words, said two or three times in another order."""
+    count = random.randint(2, 10)
+    pairs = list(zip(random.sample(words, count), random.choices(words, k=count), strict=True))
+    orders = [random.sample(pairs, count) for _ in range(random.randint(2, 3))]
+    return [word for order in orders for pair in order for word in pair]
 
 
-def _pages(world: World, tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[list[int]]:
-    """Pages as tokens between start and end, with some copies between them."""
-    random = Random(seed)
-    copies = _copies(random)
-    while True:
-        for tokens in tokenizer(list(_texts(world, random, 500)), add_special_tokens=False)["input_ids"]:
-            yield [0, *tokens[: CONTEXT - 2], 1]
-            if random.random() < REPEATS:
-                yield next(copies)
+def pretrain(
+    model: LlamaForCausalLM, text: Text, steps: int, state: Path, report: Callable[[Progress], None]
+) -> None:
+    """Train `model` in place; `state` is where it is written down on the way."""
+    optimizers = _optimizers(model)
+    for step in range(_resume(model, optimizers, state), steps):
+        _set_rates(optimizers, step, steps)
+        batch = text.rows(step)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(batch, use_cache=False).logits[:, :-1]
+        loss = cross_entropy(logits.flatten(0, 1).float(), batch[:, 1:].flatten())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        model.zero_grad()
+        report(Progress(step + 1, steps, loss.item()))
+        if (step + 1) % KEPT_EVERY == 0:
+            _keep(model, optimizers, step + 1, state)
 
 
-def _store(directory: Path, sequences: Iterator[list[int]], tokens: int) -> TokenStore:
-    with StoreWriter(directory / "tokens", {}) as writer:
-        while writer.counts.tokens < tokens:
-            sequence = np.array(next(sequences))
-            writer.append(sequence, np.arange(len(sequence)) > 0)
-    return TokenStore(directory / "tokens")
+def _keep(model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], step: int, state: Path) -> None:
+    kept = {"step": step, "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
+    with whole_file(state) as file:
+        torch.save(kept, file)
+
+
+def _resume(model: LlamaForCausalLM, optimizers: list[torch.optim.Optimizer], state: Path) -> int:
+    """The step to go on with."""
+    if not state.exists():
+        return 0
+    kept: dict[str, Any] = torch.load(state)
+    model.load_state_dict(kept["model"])
+    for optimizer, its in zip(optimizers, kept["optimizers"], strict=True):
+        optimizer.load_state_dict(its)
+    return int(kept["step"])
+
+
+def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
+    born: list[Tensor] = []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, parameter in model.model.layers.named_parameters():
+        is_born = name.startswith(("0.", "1.self_attn"))
+        (others if parameter.ndim < 2 else born if is_born else matrices).append(parameter)
+    others += [model.model.norm.weight, model.lm_head.weight]
+    muon = [
+        {"params": matrices, "lr": MATRICES, "thaws": False},
+        {"params": born, "lr": MATRICES * BORN, "thaws": True},
+    ]
+    adamw = [
+        {"params": others, "lr": OTHERS, "thaws": False},
+        {"params": [model.model.embed_tokens.weight], "lr": EMBEDDING, "thaws": True},
+    ]
+    optimizers = [
+        torch.optim.Muon(muon, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(adamw, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
+    for group in _groups(optimizers):
+        group["full"] = group["lr"]
+    return optimizers
+
+
+def _groups(optimizers: list[torch.optim.Optimizer]) -> Iterator[dict[str, object]]:
+    return (group for optimizer in optimizers for group in optimizer.param_groups)
+
+
+def _set_rates(optimizers: list[torch.optim.Optimizer], step: int, steps: int) -> None:
+    rate = min(1.0, (step + 1) / WARMUP_STEPS, (1 - step / steps) / DECAY)
+    for group in _groups(optimizers):
+        faster = FASTER if group["thaws"] and step > THAW * steps else 1.0
+        group["lr"] = group["full"] * rate * faster  # type: ignore[operator]
 
 
 def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of VOCABULARY entries in which every digit is a token of its own."""
+    """A byte-level BPE of VOCABULARY entries in which every digit is a token of its own.
+
+    A line's first word gets a space before it, which decoding takes away again: so a word is the same token
+    wherever it stands, and a model need not learn it twice.
+    """
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Replace(Regex(r"\n(?=[^\n])"), "\n ")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r"\d"), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace("\n ", "\n")])
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
         special_tokens=["<s>", "</s>"],
@@ -130,22 +209,3 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", model_max_length=CONTEXT
     )
-
-
-def new_model() -> PreTrainedModel:
-    """The untrained model: a Llama of 1.97 million parameters."""
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=192,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        initializer_range=0.05,
-        bos_token_id=0,
-        eos_token_id=1,
-        attn_implementation=ATTENTION,
-    )
-    return LlamaForCausalLM(config)

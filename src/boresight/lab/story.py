@@ -1,0 +1,78 @@
+"""The story that `boresight demo` tells: vanilla, aligned in context, aligned by training; short and long."""
+
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from boresight.lab.bench import CHAT, Lab, LabAnswer, Way, Ways
+from boresight.lab.long_data import recall
+from boresight.pocket.conversations import held_out_conversations, mixed_conversations
+from boresight.pocket.pages import CUES
+from boresight.progress import say
+from boresight.report import write_report
+from boresight.stats import Interval, proportion
+
+QUESTIONS = 24
+"""Held-out questions of each family."""
+CONVERSATIONS, LONG = 2400, 160
+"""To learn from, and how many of them are about long documents."""
+BUDGET = 400
+"""Tokens of demonstrations."""
+LENGTHS = "512,2048,4096"
+VANILLA, IN_CONTEXT, TRAINED = "vanilla", "aligned in context", "aligned by training"
+
+
+class Line(NamedTuple):
+    """What a system does: short questions by its best way of asking, and needles in long texts."""
+
+    system: str
+    setting: str
+    short: Interval
+    needles: Interval | None
+
+    def as_json(self) -> dict[str, Any]:
+        """In plain numbers."""
+        needles = self.needles and self.needles._asdict()
+        return {**self._asdict(), "short": self.short._asdict(), "needles": needles}
+
+
+def tell(output: Path, force: bool = False) -> list[Line]:
+    """Run it all under `output` and write its report.html; what is done already is not done again."""
+    if force and output.exists():
+        shutil.rmtree(output)
+    lab = Lab("pocket", output)
+    conversations = lab.written("conversations", mixed_conversations(CONVERSATIONS, LONG, 1))
+    questions = lab.written("questions", held_out_conversations(QUESTIONS, seed=2))
+    say(f"1  {CONVERSATIONS:,} conversations to learn from, {LONG} of them long; {10 * QUESTIONS} questions")
+    say("2  the vanilla model answers, under four cues")
+    answers = {VANILLA: lab.asked("vanilla", lab.base, {_name(cue): Way(cue) for cue in CUES}, questions)}
+    say("3  the same model answers, after demonstrations of the conversations")
+    ways: Ways = {
+        "random demonstrations": Way("q", "random", conversations, BUDGET),
+        "retrieved demonstrations": Way("q", "bm25", conversations, BUDGET),
+    }
+    answers[IN_CONTEXT] = lab.asked("in-context", lab.base, ways, questions)
+    say("4  fine-tuning on all of them, packed, every conversation weighing the same")
+    model = lab.fine_tuned("trained", conversations, max_length=4096, epochs=1)
+    answers[TRAINED] = lab.asked("trained", model, CHAT, questions)
+    say("5  needles in long texts, before and after")
+    found = {
+        VANILLA: recall(lab, "vanilla", lab.base, LENGTHS, base=True),
+        TRAINED: recall(lab, "trained", model, LENGTHS),
+    }
+    names = {"vanilla", "in-context", "trained"}
+    runs = [path for kind in ("answers", "needles", "arms") for path in sorted((output / kind).iterdir())]
+    write_report([run for run in runs if run.name in names], output / "report.html")
+    return [_line(system, by_way, found.get(system)) for system, by_way in answers.items()]
+
+
+def _name(cue: str) -> str:
+    question, reply = CUES[cue]
+    return f"{question.strip()} … {reply.strip()}"
+
+
+def _line(system: str, by_way: dict[str, list[LabAnswer]], needles: dict[str, Any] | None) -> Line:
+    right = {setting: sum(answer.correct for answer in found) for setting, found in by_way.items()}
+    best = max(right, key=lambda setting: right[setting])
+    short = proportion(right[best], len(by_way[best]))
+    return Line(system, best, short, proportion(needles["found"], needles["total"]) if needles else None)
