@@ -13,7 +13,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast
 
 from boresight.errors import UserError
-from boresight.evaluate.needle import Needle, holds, load_needles, recall
+from boresight.evaluate.needle import Distractor, Needle, copied, holds, load_needles, recall
 from boresight.evaluate.needle_grid import Grid, continuation, lay_out, messages, numbers
 from boresight.evaluate.needle_haystack import Haystack, gather, split_sentences
 from boresight.evaluate.needle_measure import Measure, in_characters, in_tokens
@@ -122,9 +122,8 @@ def test_a_needle_stands_within_a_sentence_of_its_depth(
     assert off <= min(others) + 1
     # As much as fits, and never more.
     assert laid.length == measure.count(way(laid.text, needle)) + 20 <= length
-    longer = laid.haystack.text(
-        laid.haystack.place(depth, laid.sentences + 1), laid.sentences + 1, needle.text
-    )
+    more = laid.sentences + 1
+    longer = laid.haystack.text(more, [(laid.haystack.place(depth, more), needle.text)])
     assert measure.count(way(longer, needle)) + 20 > length
 
 
@@ -137,17 +136,42 @@ def test_by_hand() -> None:
         0, 0, 1, 1, 2, 2, 3, 4, 4,
     ]  # fmt: skip
     assert haystack.depth(1, 4) == 20
-    assert haystack.text(1, 4, "N!") == "Aaa.N!Bbbbb.Ccc.Ddddd."
+    assert haystack.text(4, [(1, "N!")]) == "Aaa.N!Bbbbb.Ccc.Ddddd."
+
+
+def test_distractors_stand_in_every_text_and_count_towards_its_length(measures: dict[str, Measure]) -> None:
+    others = [f"The keeper of {town} feeds {n} dogs." for n, town in enumerate(["Bree", "Dale", "Rohan"], 4)]
+    distractors = [Distractor(text=text, keywords=[text.split()[-2] + " dogs"]) for text in others]
+    needle = NEEDLES["en"].model_copy(update={"distractors": distractors})
+    measure = measures["bytes"]
+    grid = Grid((200, 400), (0, 50, 100), 2, 10, seed=1)
+    kept = gather(["Four. A dog. Six dogs are 6 dogs. Rain fell on the sea."], [needle], 10)
+    assert kept.left_out == 1
+    for laid in lay_out(kept.sentences, [needle], grid, measure, messages):
+        assert all(laid.text.count(text) == 1 for text in [needle.text, *others])
+        assert measure.count(messages(laid.text, needle)) + 10 == laid.length <= laid.cell.length
+        before, _, after = laid.text.partition(needle.text)
+        assert before.strip() or laid.cell.depth == 0
+        assert after.strip() or laid.cell.depth == 100
+
+
+def test_who_tells_another_sentence_has_copied_and_who_tells_both_has_found() -> None:
+    needle = Needle(
+        name="n", text="Ann keeps the lamp.", question="Who?", keywords=["Ann"],
+        distractors=[Distractor(text="Bob keeps the drum.", keywords=["Bob"])],
+    )  # fmt: skip
+    told = {"Bob.": True, "Ann.": False, "Ann, not Bob.": False, "Bobby": False, "": False}
+    assert {answer: copied(answer, needle) for answer in told} == told
 
 
 def test_the_needle_is_parted_as_the_sentences_are() -> None:
     spaced = Haystack(["One. ", "Two.\n\n", "Three. "], in_characters(), 5)
-    assert spaced.text(0, 3, "N.") == "N. One. Two.\n\nThree."
-    assert spaced.text(1, 3, "N.") == "One. N. Two.\n\nThree."
-    assert spaced.text(2, 3, "N.") == "One. Two.\n\nN.\n\nThree."
-    assert spaced.text(3, 3, "N.") == "One. Two.\n\nThree. N."
-    assert spaced.text(1, 3, "\nN.\n") == "One. \nN.\nTwo.\n\nThree."
-    assert Haystack(["灯塔。", "海。"], in_characters(), 5).text(1, 2, "猫。") == "灯塔。猫。海。"
+    assert spaced.text(3, [(0, "N.")]) == "N. One. Two.\n\nThree."
+    assert spaced.text(3, [(1, "N.")]) == "One. N. Two.\n\nThree."
+    assert spaced.text(3, [(2, "N.")]) == "One. Two.\n\nN.\n\nThree."
+    assert spaced.text(3, [(3, "N.")]) == "One. Two.\n\nThree. N."
+    assert spaced.text(3, [(1, "\nN.\n")]) == "One. \nN.\nTwo.\n\nThree."
+    assert Haystack(["灯塔。", "海。"], in_characters(), 5).text(2, [(1, "猫。")]) == "灯塔。猫。海。"
 
 
 @pytest.mark.parametrize("name", NAMES)

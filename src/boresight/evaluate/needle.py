@@ -30,12 +30,22 @@ PUBLISHED_DEPTHS = (10, 19, 28, 37, 46, 54, 63, 72, 81, 90)
 """LongAlign's grid: tokens, and percent."""
 
 
+class Distractor(BaseModel):
+    """A sentence like the needle, put elsewhere, and what an answer holds that copied it instead."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    keywords: list[str] = Field(min_length=1)
+
+
 class Needle(BaseModel):
     """A sentence to find and how it is asked for.
 
     A text with white space of its own around it is put in as it is; any other gets what stands between the
     sentences there. The opening begins the answer. Sentences of the haystack that hold a keyword, or what
-    is to `avoid`, are left out: the needle alone shall tell.
+    is to `avoid`, are left out: the needle alone shall tell. Distractors stand anywhere in the haystack; who
+    copies any sentence of the needle's kind finds one needle in as many as there are.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,6 +57,7 @@ class Needle(BaseModel):
     system: str = ""
     keywords: list[str] = Field(min_length=1)
     avoid: list[str] = []
+    distractors: list[Distractor] = []
 
     @field_validator("text", "keywords")
     @classmethod
@@ -90,6 +101,12 @@ def load_needles(name: str) -> list[Needle]:
     if not path.exists():
         raise UserError(f"--needles {name}: no such file, and none of ours{nearest(name, own)}")
     return load_settings(path, Needles).needles
+
+
+def copied(answer: str, needle: Needle) -> bool:
+    """Whether an answer tells what a distractor says, and not what the needle does."""
+    told = any(recall(answer, each.keywords) == 1 for each in needle.distractors)
+    return told and recall(answer, needle.keywords) < 1
 
 
 def recall(answer: str, keywords: Collection[str]) -> float:

@@ -64,7 +64,14 @@ class Laid(NamedTuple):
     @property
     def text(self) -> str:
         """The haystack with its needle."""
-        return self.haystack.text(self.at, self.sentences, self.needle.text)
+        return _text(self.haystack, self.needle, self.cell, self.at, self.sentences)
+
+
+def _text(haystack: Haystack, needle: Needle, cell: Cell, at: int, sentences: int) -> str:
+    """The haystack with its needle, and with distractors at depths of their own, equal in every length."""
+    random = Random(f"{needle.name} {cell.sample}")
+    others = [(haystack.place(100 * random.random(), sentences), each.text) for each in needle.distractors]
+    return haystack.text(sentences, [(at, needle.text), *others])
 
 
 def numbers(option: str, text: str, published: tuple[int, ...]) -> tuple[int, ...]:
@@ -134,7 +141,7 @@ def _lay(
 ) -> Laid:
     def length(sentences: int) -> int:
         at = haystack.place(cell.depth, sentences)
-        return measure.count(prompt(haystack.text(at, sentences, needle.text), needle)) + room
+        return measure.count(prompt(_text(haystack, needle, cell, at, sentences), needle)) + room
 
     least = measure.count(prompt(needle.text, needle)) + room
     count = max(int(np.searchsorted(haystack.before, cell.length - least, "right")) - 1, 1)

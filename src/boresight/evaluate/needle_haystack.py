@@ -2,7 +2,7 @@
 
     haystack = Haystack(gather(texts, needles, 240_000).sentences, measure, 60_000)
     at = haystack.place(depth=37, sentences=500)
-    haystack.text(at, 500, needle.text)
+    haystack.text(500, [(at, needle.text)])
 
 The needle goes to the boundary between sentences that is nearest to the depth that is asked for, and
 boundaries are found in the text. Kamradt's and LongAlign's code look for the token of a full stop: where the
@@ -58,7 +58,11 @@ def gather(texts: Iterable[str], needles: Sequence[Needle], characters: int) -> 
     Raises:
         UserError: nothing is left.
     """
-    telling = [phrase for needle in needles for phrase in (*needle.keywords, *needle.avoid)]
+    telling = [
+        phrase
+        for needle in needles
+        for phrase in (*needle.keywords, *needle.avoid, *(k for d in needle.distractors for k in d.keywords))
+    ]
     sentences: list[str] = []
     held = left_out = 0
     for text in texts:
@@ -107,12 +111,16 @@ class Haystack:
         """Characters before a boundary: as many of a prompt are equal where needles stand no earlier."""
         return self._ends[at]
 
-    def text(self, at: int, sentences: int, needle: str) -> str:
-        """So many sentences with a needle at a boundary."""
-        before = "".join(self.sentences[:at])
-        after = "".join(self.sentences[at:sentences]).rstrip()
-        gap = _gap(self.sentences[max(at - 1, 0)]) if needle == needle.strip() else ""
-        return f"{before}{needle}{gap}{after}" if after else f"{before}{needle}"
+    def text(self, sentences: int, put: Sequence[tuple[int, str]]) -> str:
+        """So many sentences with others put at boundaries, each given as a boundary and a text."""
+        pieces: list[str] = []
+        done = 0
+        for at, text in sorted(put, key=lambda each: each[0]):
+            gap = _gap(self.sentences[max(at - 1, 0)]) if text == text.strip() else ""
+            pieces += [*self.sentences[done:at], text, gap]
+            done = at
+        after = "".join(self.sentences[done:sentences]).rstrip()
+        return "".join([*pieces, after] if after else pieces[:-1])
 
 
 def _repeated(sentences: list[str], measure: Measure, length: int) -> list[str]:

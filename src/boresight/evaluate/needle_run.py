@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from boresight.evaluate.needle import Needle, recall
+from boresight.evaluate.needle import Needle, copied, recall
 from boresight.evaluate.needle_grid import Laid
 from boresight.evaluate.needle_measure import Prompt
 from boresight.evaluate.part_file import PART, keeping, read_part
@@ -38,6 +38,8 @@ class NeedleAnswer(Response):
     """The percentage of the haystack that stood before the needle."""
     recall: float
     """The share of the keywords that the answer holds."""
+    copied: bool = False
+    """Whether it tells what a distractor says instead."""
 
 
 def ask(
@@ -102,12 +104,14 @@ def _answer(laid: Laid, said: Generation, model: str) -> NeedleAnswer:
         prompt_length=laid.length,
         depth_reached=round(laid.reached, 3),
         recall=recall(said.text, laid.needle.keywords),
+        copied=copied(said.text, laid.needle),
     )
 
 
 def tally(answers: Sequence[NeedleAnswer]) -> dict[str, Any]:
-    """The mean recall, the answers that hold every keyword with a 95 % interval, the recall of each length
-    and depth over needles and haystacks, and the farthest that a needle stands from where it should."""
+    """The mean recall, the answers that hold every keyword with a 95 % interval, the share that copied a
+    distractor, the recall of each length and depth over needles and haystacks, and the farthest that a needle
+    stands from where it should."""
     cells: dict[tuple[int, int], list[float]] = {}
     for answer in answers:
         cells.setdefault((answer.length, answer.depth), []).append(answer.recall)
@@ -117,6 +121,7 @@ def tally(answers: Sequence[NeedleAnswer]) -> dict[str, Any]:
         "found": whole,
         "total": len(answers),
         "ci95": list(proportion(whole, len(answers))[1:]),
+        "copied": sum(answer.copied for answer in answers) / len(answers),
         "farthest": round(max(abs(answer.depth_reached - answer.depth) for answer in answers), 3),
         "cells": [
             {"length": length, "depth": depth, "recall": sum(found) / len(found), "n": len(found)}
