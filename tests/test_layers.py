@@ -9,11 +9,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "boresight"
 ROOMS = [
     "errors", "files", "settings_file", "records", "runs", "stats", "chat", "models", "data", "train",
-    "incontext", "evaluate", "serve", "study", "report", "pocket", "recipe", "cli", "__main__",
+    "incontext", "evaluate", "serve", "study", "report", "pocket", "recipe", "progress", "stages",
+    "lab", "library", "cli", "__main__",
 ]  # fmt: skip
 """From the top down: a room imports only from itself and from those before it."""
 FILES = sorted(PACKAGE.rglob("*.py"))
-MOST_LINES, MOST_FUNCTION_LINES, MOST_PACKAGE_LINES = 400, 60, 33000
+MOST_LINES, MOST_FUNCTION_LINES, MOST_PACKAGE_LINES = 400, 60, 36000
 
 
 def room_of(path: Path) -> str:

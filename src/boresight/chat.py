@@ -8,6 +8,7 @@ text, which is tokenised once. A conversation whose spans cannot be found exactl
 import re
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -127,6 +128,12 @@ class Chat:
         """
         encodings = self._backend.encode_batch([c.text for c in conversations], add_special_tokens=False)
         return [_mark_targets(c, e) for c, e in zip(conversations, encodings, strict=True)]
+
+    def pieces(self, found: Tokenised) -> list[tuple[str, bool]]:
+        """Texts that are targets and texts that are not, in turns; no character is broken."""
+        pairs = zip(found.tokens.tolist(), found.targets.tolist(), strict=True)
+        runs = groupby(pairs, key=lambda pair: pair[1])
+        return [(str(self.tokenizer.decode([t for t, _ in run])), target) for target, run in runs]
 
     def _around(self, messages: Sequence[Message]) -> list[str]:
         """What the template puts before, between and after messages: it depends on their roles alone."""

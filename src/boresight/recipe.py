@@ -55,6 +55,7 @@ class Recipe(BaseModel):
     max_length: Positive = 2048
     """Most tokens of a conversation; of a longer one, the middle of its longest user message is cut."""
     data: list[DataFile] = Field(min_length=1)
+    """The files to train on, taken together."""
     stage: Literal["finetune", "pretrain"] = "finetune"
     """`pretrain` continues on plain documents, every token a target; `finetune` trains on conversations."""
     track: list[Literal["tensorboard", "wandb"]] = []
@@ -63,6 +64,7 @@ class Recipe(BaseModel):
     """GPUs the recipe is meant for: what `--dry-run` and `boresight plan` count with. Training takes what
     torchrun gives it."""
     train: TrainSettings = TrainSettings()
+    """The optimizer step, and the loop around it."""
     extend: Extend | None = None
     """Stretch the model's context first."""
 

@@ -147,10 +147,10 @@ def explain(error: ValidationError) -> str:
             return f"{where}: {first['msg']}" if where else first["msg"]
 
 
-def write_records(path: Path, records: Iterable[Record]) -> int:
+def write_records(path: Path | str, records: Iterable[Record]) -> int:
     """Write JSON Lines that appear whole or not at all; returns their number."""
     count = 0
-    with whole_file(path) as file:
+    with whole_file(Path(path)) as file:
         for record in records:
             file.write(record.model_dump_json(exclude_unset=True).encode() + b"\n")
             count += 1

@@ -66,7 +66,7 @@ def beside(directory: Path, ending: str) -> Path:
 
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Hold a run directory's lock, a file beside it.
+    """Hold a run directory's lock, a file beside it that is there only as long.
 
     Raises:
         UserError: another command holds it, or no such file can be made.
@@ -82,6 +82,8 @@ def alone(directory: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        # While it is held: whoever has opened it finds that it is gone, and is refused.
+        beside(directory, LOCK).unlink(missing_ok=True)
         lock.release()
 
 

@@ -3,7 +3,7 @@
 A name that is not known is answered with the nearest valid one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from inspect import isclass
 from pathlib import Path
@@ -24,7 +24,8 @@ Location = tuple[Any, ...]
 class Loader(yaml.SafeLoader):
     """Refuses a mapping with the same key twice, as YAML does; PyYAML would take the last."""
 
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:  # noqa: D102
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """As PyYAML's, whose error it raises at the second key of one name."""
         node = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
@@ -64,15 +65,28 @@ def load_settings(
         raise UserError(f"{path}: a {name} is a mapping of keys to values")
     anchor(values)
     set_by = {_override(values, override, name): override for override in overrides or []}
+
+    def place(location: Location) -> str:
+        said = next((by for key, by in set_by.items() if location[: len(key)] == key), None)
+        return f"--set {said}" if said else f"{path}:{_line(node, location)}"
+
+    return read_settings(values, schema, place)
+
+
+def read_settings(
+    values: Mapping[str, Any], schema: type[Schema], place: Callable[[Location], str]
+) -> Schema:
+    """What would stand in a file.
+
+    Raises:
+        UserError: names the `place` of what is wrong, and what would be valid.
+    """
     try:
         return schema.model_validate(values)
     except ValidationError as error:
         # A misspelled key is both unknown and missing; the unknown one says more.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        location = first["loc"]
-        said = next((by for key, by in set_by.items() if location[: len(key)] == key), None)
-        place = f"--set {said}" if said else f"{path}:{_line(node, location)}"
-        raise UserError(f"{place}: {_explain(dict(first), schema)}") from error
+        raise UserError(f"{place(first['loc'])}: {_explain(dict(first), schema)}") from error
 
 
 def _override(values: dict[str, Any], override: str, name: str) -> Location:

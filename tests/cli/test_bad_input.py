@@ -84,8 +84,8 @@ def test_a_misspelled_key_offers_the_nearest(tmp_path: Path, refused: Command) -
 
 
 def test_a_context_longer_than_the_models(tmp_path: Path, refused: Command) -> None:
-    said = refused("train", recipe(tmp_path, length=4096), "-o", tmp_path / "run")
-    assert "4096 is longer than the context of pocket, 1024 tokens" in said
+    said = refused("train", recipe(tmp_path, length=8192), "-o", tmp_path / "run")
+    assert "8192 is longer than the context of pocket, 4096 tokens" in said
     assert not (tmp_path / "run").exists()
 
 

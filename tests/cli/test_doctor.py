@@ -139,3 +139,12 @@ def test_little_room_folders_that_cannot_be_written_and_no_sandbox(
     assert "set BORESIGHT_CACHE" in next(
         line for line in boresight("doctor", "--json").json["advice"] if "cannot be written" in line
     )
+
+
+def test_a_folder_below_a_file_cannot_be_written(
+    boresight: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BORESIGHT_CACHE", str(tmp_path / "file" / "cache"))
+    (advice,) = [line for line in boresight("doctor", "--json").json["advice"] if "cannot be" in line]
+    assert advice == f"{tmp_path}/file/cache cannot be written: set BORESIGHT_CACHE"

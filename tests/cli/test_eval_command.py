@@ -49,7 +49,7 @@ def test_a_curve_over_checkpoints(boresight: Run, questions: Path, tmp_path: Pat
     assert all(row["low"] <= row["value"] <= row["high"] for row in found.values())
     code, out, err = boresight("eval", "pocket", "--tasks", questions, "-o", tmp_path / "one", *many)
     rows = json.loads(out)["results"]
-    assert {row["n"] for row in rows} == {24} and {row["task"] for row in rows} == {"held-out"}
+    assert {row["n"] for row in rows} == {40} and {row["task"] for row in rows} == {"held-out"}
     alone = {row["asked"]: row["scores"]["correct"] for row in rows}
     assert {asked: row for (at, asked), row in found.items() if at == 200} == alone
     assert alone["no demonstrations"]["value"] > found[10, "no demonstrations"]["value"] == 0
@@ -108,7 +108,7 @@ def test_a_base_model_is_asked_as_one(boresight: Run, questions: Path, tmp_path:
 
 def test_items_can_be_read(boresight: Run, questions: Path, tmp_path: Path) -> None:
     boresight("eval", "pocket", "--tasks", questions, "-o", tmp_path / "run")
-    code, out, _ = boresight("eval", "show", tmp_path / "run", "--wrong", "--most", "2")
+    code, out, _ = boresight("eval", "show", tmp_path / "run", "--wrong", "--limit", "2")
     assert code == 0 and out.count("── ") == 2 and "correct 0" in out and "right: " in out
     rows = boresight("eval", "show", tmp_path / "run", "--json").json["answers"]
     assert len(rows) == 5

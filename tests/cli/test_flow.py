@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from boresight.cli import demo, main
+from boresight.cli import main
+from boresight.lab import long_data, story
 from boresight.models.load import POCKET
 
 Command = Callable[..., dict[str, Any]]
@@ -48,7 +49,8 @@ def test_import_show_tokenise_train_report(tmp_path: Path, raw: Path, run: Comma
     rows = tmp_path / "rows.jsonl"
     assert run("data", "import", "gsm8k", raw, "-o", rows)["conversations"] == 6
     shown = run("data", "show", rows, "--row", "3")["tokens"]
-    targets = "".join(token["token"] for token in shown if token["target"])
+    # Alone, a line's first token has the space that decoding a whole text takes away.
+    targets = "".join(token["token"] for token in shown if token["target"]).replace("\n ", "\n")
     assert targets == "2+2=4\nThe answer is 4.</s>"
     counts = run("data", "tokenise", rows, "-o", tmp_path / "store")
     assert counts["sequences"] == 6
@@ -86,18 +88,22 @@ def test_a_finished_run_is_left_alone_and_changed_data_is_named(
 
 
 def test_the_demo_in_small(tmp_path: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "CONVERSATIONS", 48)
-    monkeypatch.setattr(demo, "QUESTIONS", 3)
+    for name, value in {"CONVERSATIONS": 24, "LONG": 1, "QUESTIONS": 1, "LENGTHS": "256"}.items():
+        monkeypatch.setattr(story, name, value)
+    for name, value in {"DEPTHS": "50", "NEEDLES": 1}.items():
+        monkeypatch.setattr(long_data, name, value)
     result = run("demo", "-o", tmp_path / "demo")
-    assert result["base"]["total"] == result["aligned"]["total"] == 18
-    assert result["base"]["low"] <= result["base"]["value"] <= result["base"]["high"]
-    page = (tmp_path / "demo" / "report.html").read_text()
-    assert page.count("<svg") >= 3
+    systems = {system["system"]: system for system in result["systems"]}
+    assert list(systems) == [story.VANILLA, story.IN_CONTEXT, story.TRAINED]
+    for system in systems.values():
+        assert system["short"]["low"] <= system["short"]["value"] <= system["short"]["high"]
+    assert systems[story.IN_CONTEXT]["needles"] is None and systems[story.TRAINED]["needles"]
+    assert (tmp_path / "demo" / "report.html").read_text().count("<svg") >= 4
     assert run("demo", "-o", tmp_path / "demo") == result
 
 
 def test_pocket_is_a_model_like_any_other() -> None:
-    assert sum(path.stat().st_size for path in POCKET.iterdir()) <= 8 * 2**20
+    assert sum(path.stat().st_size for path in POCKET.iterdir()) <= 16 * 2**20
     model, tokenizer = AutoModelForCausalLM.from_pretrained(POCKET), AutoTokenizer.from_pretrained(POCKET)
     assert tokenizer.chat_template is None, "a vanilla base model speaks no chat template"
     assert model.config.vocab_size == len(tokenizer)

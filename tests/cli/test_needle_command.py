@@ -13,19 +13,19 @@ from boresight.models.local import LocalModel
 from boresight.records import read_records
 from command_line import Run
 
-POCKET = ("needle", "pocket", "--needles", "pocket", "--max-new-tokens", "6")
+POCKET = ("needle", "pocket", "--needles", "pocket", "--max-tokens", "6")
 
 
 def test_the_pocket_model_to_its_full_context(boresight: Run, tmp_path: Path) -> None:
-    grid = ("--lengths", "128-1024:3", "--depths", "0,50,100")
+    grid = ("--lengths", "128-4096:3", "--depths", "0,50,100")
     code, out, err = boresight(*POCKET, *grid, "-o", tmp_path / "run", "--json")
     assert code == 0, err
     result = json.loads(out)
     assert (result["unit"], result["total"]) == ("tokens", 27) and len(result["cells"]) == 9
     answers = list(read_records(tmp_path / "run" / ANSWERS, NeedleAnswer))
-    full = [answer.prompt_length for answer in answers if answer.length == 1024]
+    full = [answer.prompt_length for answer in answers if answer.length == 4096]
     # No longer, and no sentence of these pages is longer than 12 tokens.
-    assert len(full) == 9 and all(1024 - 16 <= length <= 1024 for length in full)
+    assert len(full) == 9 and all(4096 - 16 <= length <= 4096 for length in full)
     ET.parse(tmp_path / "run" / "needle.svg")
     assert (tmp_path / "run" / "needle.png").read_bytes().startswith(b"\x89PNG")
     code, again, err = boresight(*POCKET, *grid, "-o", tmp_path / "run", "--json")
@@ -56,7 +56,7 @@ def test_a_killed_run_goes_on(boresight: Run, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--lengths", "2000"), "2,000 is more than the 1,024 tokens of pocket's context"),
+        (("--lengths", "5000"), "5,000 is more than the 4,096 tokens of pocket's context"),
         (("--lengths", "20"), "leaves no room for a sentence"),
         (("--lengths", "500", "--depths", "50,101"), "a depth is at most 100"),
         (("--lengths", "500", "--needles", "nowhere.yaml"), "no such file"),
@@ -78,7 +78,7 @@ def test_a_haystack_and_needles_of_ones_own(boresight: Run, tmp_path: Path) -> N
     (tmp_path / "n.yaml").write_text(
         "needles: [{name: n, text: 猫是Ada的。, question: 谁有猫？, keywords: [Ada], avoid: [cat]}]"
     )
-    own = ("--haystack", tmp_path / "texts", "--needles", tmp_path / "n.yaml", "--max-new-tokens", "3")
+    own = ("--haystack", tmp_path / "texts", "--needles", tmp_path / "n.yaml", "--max-tokens", "3")
     grid = ("--lengths", "300", "--depths", "10,90", "--samples", "2")
     code, out, err = boresight("needle", "pocket", *own, *grid, "-o", tmp_path / "run", "--json")
     assert code == 0, err

@@ -13,7 +13,7 @@ from command_line import Run
 from faulty_server import Body, FaultyServer, at_first
 
 NEEDLE = re.compile(r"The golden drum is with \w+\.|The white bell is with \w+\.|The red boat is with \w+\.")
-GRID = ("--needles", "pocket", "--lengths", "300,600", "--depths", "0,50,100", "--max-new-tokens", "20")
+GRID = ("--needles", "pocket", "--lengths", "300,600", "--depths", "0,50,100", "--max-tokens", "20")
 REACH = 700
 """Characters from the end of what it was told that this model minds."""
 

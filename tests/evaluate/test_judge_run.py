@@ -154,7 +154,7 @@ def test_a_refused_request_is_a_failure_and_others_are_asked_again(run: Run, tmp
 
     with FaultyServer(judge, faults) as server:
         failed = run(files, tmp_path / "run", server, "--retries", "0")
-        assert failed.returncode == 2 and "2 of 20 requests got no answer" in failed.stderr
+        assert failed.returncode == 1 and "2 of 20 requests got no answer" in failed.stderr
         assert "same command again" in failed.stderr and "Traceback" not in failed.stderr
         broken = False
         assert run(files, tmp_path / "run", server).json["results"][0]["n_total"] == 10
@@ -180,7 +180,7 @@ def test_a_judge_that_is_gone_or_of_no_use_ends_the_run_soon(
     files = [write_answers(tmp_path / f"{name}.json", name, 150) for name in ("mine", "theirs")]
     with FaultyServer(answer, **how) as server:
         failed = run(files, tmp_path / "run", server, "--retries", "0")
-    assert failed.returncode == 2 and said in failed.stderr and "\x1b" not in failed.stderr
+    assert failed.returncode == 1 and said in failed.stderr and "\x1b" not in failed.stderr
     assert len(server.bodies) < 250
 
 
@@ -226,7 +226,7 @@ def test_the_limit_holds_over_interruptions_and_judges(run: Run, tmp_path: Path)
         without = run(files, output, server, "--max-cost", "1")
         assert without.returncode == 2 and "--price" in without.stderr
         limits = [run(files, output, server, *price, "--max-cost", "15") for _ in range(2)]
-        assert all(each.returncode == 2 and "spent" in each.stderr for each in limits), limits[0].stderr
+        assert all(each.returncode == 1 and "spent" in each.stderr for each in limits), limits[0].stderr
         assert 0 < sum(server.paid.values()) < 100
         assert run(files, output, server, *price, "--max-cost", "500").returncode == 0
         paid = sum(server.paid.values())
@@ -238,7 +238,7 @@ def test_the_limit_holds_over_interruptions_and_judges(run: Run, tmp_path: Path)
         assert spent == pytest.approx(sum(each["paid"]["dollars"] for each in cost["judges"].values()))
         again = tmp_path / "again"
         limited = run(files, again, server, *price, "--max-cost", str(0.75 * spent), *second)
-    assert limited.returncode == 2 and (tmp_path / "again.judge.other.sqlite").exists(), (
+    assert limited.returncode == 1 and (tmp_path / "again.judge.other.sqlite").exists(), (
         "the second judge met the limit"
     )
 

@@ -146,7 +146,7 @@ def test_messages_are_put_by_the_models_own_template(pocket: LocalModel) -> None
 def test_bad_prompts_are_named_before_any_work(pocket: LocalModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decoder, "step", lambda self: pytest.fail("it began"))
     good = Request(TEXTS[0], Sampling(5))
-    for text, said in (("why " * 2000, "context of 1024"), ("", "empty"), ("\ud800", "not Unicode")):
+    for text, said in (("why " * 5000, "context of 4096"), ("", "empty"), ("\ud800", "not Unicode")):
         with pytest.raises(UserError, match=said):
             pocket.generate([good, Request(text, Sampling(5))])
 

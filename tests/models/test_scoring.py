@@ -260,7 +260,7 @@ def test_messages_are_scored_after_what_their_answer_begins_with() -> None:
         (Options("<s>A", ()), "pocket: a prompt without continuations"),
         (Options("<s>A", ("",)), "pocket: .*adds no token"),
         (Options("<s>A", ("\ud800",)), "not Unicode"),
-        (Options("<s>" + "why " * 2000, ("a",)), "pocket: .*context of 1024"),
+        (Options("<s>" + "why " * 5000, ("a",)), "pocket: .*context of 4096"),
     ],
 )
 def test_bad_options_are_named(options: Options, said: str, pocket: LocalModel) -> None:

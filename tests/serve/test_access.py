@@ -214,5 +214,5 @@ def test_names_and_contexts() -> None:
     assert (base.id, base.context, of) == ("Base-7b", 512, "pocket")
     base, _, of = open_base("http://127.0.0.1:9/v1#base", "pocket", 4096, "mine", 1.0)
     assert (base.id, base.context, of) == ("mine", 4096, "pocket")
-    for asked, context in ((None, 1024), (512, 512), (4096, 1024)):
+    for asked, context in ((None, 4096), (512, 512), (8192, 4096)):
         assert open_base("pocket", None, asked, None, 1.0)[0].context == context

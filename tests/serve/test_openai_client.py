@@ -116,7 +116,8 @@ def test_a_completion_is_the_base_alone(client: OpenAI, pocket: LocalModel) -> N
     assert [choice.text for choice in made.choices] == [t for t in expected for _ in range(2)]
     for choice in made.choices:
         assert choice.logprobs is not None and choice.logprobs.tokens and choice.logprobs.text_offset
-        assert "".join(choice.logprobs.tokens) == choice.text
+        # Alone, a line's first token has the space that decoding a whole text takes away.
+        assert "".join(choice.logprobs.tokens).replace("\n ", "\n") == choice.text
         assert choice.logprobs.text_offset[1] == len(choice.logprobs.tokens[0])
 
 

@@ -1,12 +1,15 @@
 """The command line: `boresight --help`.
 
-Commands are thin: they read arguments, call one stage, show progress and say what came out. A UserError
-becomes one message on standard error and exit code 2.
+Commands are thin: they read arguments, call one stage, show progress and say what came out.
+
+Exit codes: 0; 1, where the work failed and the same command may go better; 2, the user's mistake, as one
+message on standard error; 130 and 143, where Ctrl-C or SIGTERM stopped it.
 """
 
 import errno
 import os
 import sys
+from typing import Annotated, ClassVar
 
 import typer
 
@@ -18,6 +21,7 @@ from boresight.cli import (
     doctor,
     evaluate,
     judge,
+    lab,
     needle,
     plan,
     pocket,
@@ -29,33 +33,98 @@ from boresight.cli import (
     train,
     winrate,
 )
-from boresight.cli.console import printable, say
-from boresight.errors import Interrupted, UserError
+from boresight.cli.console import print_result, printable, say
+from boresight.cli.groups import Group
+from boresight.cli.options import AsJson
+from boresight.errors import Interrupted, Unfinished, UserError
 from boresight.files import DISK
 
+WELCOME = """\
+boresight aligns pretrained language models to follow instructions, and measures what changed.
+
+  boresight demo                                       all of it on a small model, in minutes
+  boresight data import SOURCE FILE -o data.jsonl      conversations from files as they are published
+  boresight train RECIPE -o runs/mine                  fine-tune a model
+  boresight chat MODEL --demonstrations data.jsonl     or show it examples in context, and talk to it
+  boresight eval MODEL --tasks mmlu,gsm -o runs/eval   ask it benchmarks or questions of your own
+  boresight report runs/ -o report.html                all results on one page
+
+boresight --help lists all commands; boresight COMMAND --help explains one, with examples.
+"""
+ABOUT = """\
+Align pretrained language models to follow instructions, and measure what changed.
+
+Results go to standard output, with --json as one document; messages and progress to standard error.
+
+Exit codes: 0; 1 where the work failed and may go better next time; 2 where what was asked cannot be; 130
+after Ctrl-C."""
+
+
+class _All(Group):
+    headings: ClassVar = {
+        "Align": ("demo", "train", "plan", "chat", "serve"),
+        "Measure": ("eval", "score", "judge", "winrate", "study", "agreement", "needle", "report"),
+        "Data": ("data", "pocket", "lab"),
+        "Help": ("doctor", "schema", "version"),
+    }
+
+
 app = typer.Typer(
-    help="Align pretrained language models to follow instructions, and measure what changed.",
-    no_args_is_help=True,
+    cls=_All,
+    help=ABOUT,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
-    add_completion=True,
+    rich_markup_mode=None,  # The boxes of rich cut options' names off on narrow screens.
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
-app.add_typer(evaluate.app, name="eval")
-app.command("score")(score.score)
+app.command("plan")(plan.plan)
 app.command("chat")(chat.chat)
 app.command("serve")(serve.serve)
-app.add_typer(study.app, name="study")
+app.add_typer(evaluate.app, name="eval")
+app.command("score")(score.score)
 app.command("needle")(needle.needle)
-app.add_typer(judge.app, name="judge")
+app.command("lab")(lab.lab)
+app.add_typer(judge.app, name="judge", cls=Group)
 app.command("winrate")(winrate.winrate)
+app.add_typer(study.app, name="study", cls=Group)
 app.command("agreement")(agreement.agreement)
-app.command("plan")(plan.plan)
 app.command("report")(report.report)
-app.add_typer(data.app, name="data")
-app.add_typer(pocket.app, name="pocket")
-app.command("schema")(schema.schema)
+app.add_typer(data.app, name="data", cls=Group)
+app.add_typer(pocket.app, name="pocket", cls=Group)
 app.command("doctor")(doctor.doctor)
+app.command("schema")(schema.schema)
+
+
+@app.command("version")
+def version(as_json: AsJson = False) -> None:
+    """Print the version.
+
+    Example: boresight version
+    """
+    from importlib.metadata import version as version_of
+
+    number = version_of("boresight")
+    print_result({"boresight": number}, as_json, f"boresight {number}")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Without a command, say how to begin."""
+    if context.invoked_subcommand is None:
+        print(WELCOME, end="")
 
 
 def main() -> None:
@@ -63,7 +132,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        _fail(str(error))
+        _fail(str(error), 1 if isinstance(error, Unfinished) else 2)
     except Interrupted as stopped:
         say(f"boresight: {stopped}")
         sys.exit(128 + stopped.signal)
@@ -79,8 +148,8 @@ def main() -> None:
         _fail(f"{cause.filename}: {cause.strerror}")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, code: int = 2) -> None:
     rank = os.environ.get("RANK", "0")
     said = printable(message)  # It may quote a file.
     typer.echo(f"boresight: {said}" if rank == "0" else f"boresight, rank {rank}: {said}", err=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from boresight.cli.console import print_result
-from boresight.cli.options import AsJson
+from boresight.cli.options import AsJson, Seed
 
 if TYPE_CHECKING:
     from boresight.stats import Interval
@@ -19,7 +19,7 @@ def agreement(
         str | None,
         typer.Option(help="The column, or key of answers. Default: score, or preference."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Say how far two raters agree, as a judge and people: rank correlations and pairs, with 95 % intervals.

@@ -1,29 +1,23 @@
-"""What `eval` and `score` have in common: options, names of tasks and places, the table of results."""
+"""What `eval` and `score` have in common: options, and the table of results."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from boresight.cli.console import printable
-from boresight.errors import UserError
-
-if TYPE_CHECKING:
-    from boresight.evaluate.suite import Wanted
 
 Data = Annotated[
     list[str] | None,
     typer.Option(
         help="A folder with a folder a task, or TASK=PLACE: a folder, a file, hub:owner/name; or "
-        "PLACE#PART,PART: some subjects, languages or subtasks. May come again."
+        "PLACE#PART,PART: some subjects, languages or subtasks. May be repeated."
     ),
 ]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Items of a task, drawn by the seed; of each language or subtask.")
 ]
-Seed = Annotated[int, typer.Option(help="Draws the items of --limit, and answers at a temperature.")]
 Classifier = Annotated[str | None, typer.Option(help="toxigen's; a directory or hub id.")]
 TruthJudge = Annotated[str | None, typer.Option(help="truthfulqa's, for truth.")]
 InformationJudge = Annotated[str | None, typer.Option(help="truthfulqa's, for information.")]
@@ -34,71 +28,6 @@ WithoutIsolation = Annotated[
         help="Where no sandbox can be had: let code that a model wrote do what you could do.",
     ),
 ]
-
-
-def wanted_tasks(tasks: str, data: list[str], limit: int | None, seed: int) -> "list[Wanted]":
-    """The tasks and settings that are named, with the places of their files.
-
-    Raises:
-        UserError: a name is wrong, or no place is known.
-    """
-    from boresight.evaluate.suite import Wanted
-    from boresight.evaluate.tasks import load_task
-    from boresight.evaluate.tasks.questions import task_of
-    from boresight.settings_file import nearest
-
-    found = []
-    for named in (name.strip() for name in tasks.split(",")):
-        if Path(named).suffix or Path(named).is_file():
-            name, setting, task, source = named, "", task_of(Path(named)), named
-        else:
-            name, _, setting = named.partition(":")
-            task = load_task(name)
-            source = _place(name, data)
-        if setting and setting not in task.settings:
-            settings = ", ".join(task.settings)
-            raise UserError(f"{named}: {name} has {settings}{nearest(setting, task.settings)}")
-        found += [
-            Wanted(task, each, source, limit, seed) for each in ([setting] if setting else task.settings)
-        ]
-    return found
-
-
-def _place(task: str, data: list[str]) -> str:
-    """Where the files of a task are."""
-    named = dict(each.split("=", 1) for each in data if "=" in each)
-    if task in named:
-        return named[task]
-    folders = [Path(each) / task for each in data if "=" not in each]
-    found = next((folder for folder in folders if folder.exists()), None)
-    if found is None:
-        looked = f"; there is no {', no '.join(map(str, folders))}" if folders else ""
-        raise UserError(
-            f"where is {task}? Say --data {task}=PLACE, or --data FOLDER that holds {task}/{looked}"
-        )
-    return str(found)
-
-
-def slug(name: str) -> str:
-    """A name for a directory."""
-    return re.sub(r"[^\w.@+-]+", "-", name).strip("-.") or "model"
-
-
-def averages(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """TÜLU's total of every model and way of asking."""
-    from boresight.evaluate.summary import average
-
-    found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for row in rows:
-        if not row["scores"]:  # they are a judge's
-            continue
-        headlines = found.setdefault((row["model"], row["asked"]), {})
-        headlines.setdefault(row["task"], {})[row["setting"]] = row["scores"][row["headline"]]["value"]
-    return [
-        {"model": model, "asked": asked, **total}
-        for (model, asked), headlines in found.items()
-        if (total := average(headlines))
-    ]
 
 
 def table(result: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boresight.cli.console import console, quiet_transformers
-from boresight.errors import UserError
+from boresight.cli.options import ContextLength, Preset, PresetOverrides, ServersTokenizer, TokenTimeout
+from boresight.errors import Unfinished, UserError
 
 if TYPE_CHECKING:
     from asyncio import Runner
@@ -34,20 +35,15 @@ def chat(
     demonstrations: Annotated[
         str | None, typer.Option(help="A conversations file, or a preset that brings its own, as urial.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="default, han2023, urial, or a YAML file.")] = "default",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a key of the preset: policy.budget=1000")
-    ] = None,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(help="Of a server's model that gets demonstrations: a directory or a hub id."),
-    ] = None,
-    context: Annotated[int | None, typer.Option(min=1, help="Tokens, instead of the model's own.")] = None,
+    preset: Preset = "default",
+    set_: PresetOverrides = None,
+    tokenizer: ServersTokenizer = None,
+    context: ContextLength = None,
     temperature: Annotated[
         float | None, typer.Option(min=0, max=2, help="Default: 0.7 with demonstrations, else the model's.")
     ] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="Of an answer.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to a server's next token.")] = 120.0,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of an answer.")] = None,
+    timeout: TokenTimeout = 120.0,
 ) -> None:
     """Talk to a model; answers appear as they are written. /help lists the commands.
 
@@ -134,7 +130,7 @@ def _converse(talk: _Talk) -> None:
             try:
                 talk.ask(question)
             except ApiError as error:
-                raise UserError(_words(error)) from error
+                raise Unfinished(_words(error)) from error
         return
     with suppress(ImportError):
         import readline  # noqa: F401 -- importing it gives input() its keys

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from boresight.cli.console import console, print_result, printable, quiet_transformers, say
-from boresight.cli.options import AsJson
+from boresight.cli.completion import among
+from boresight.cli.console import counting, drawn, print_result, printable, quiet_transformers, say
+from boresight.cli.options import AsJson, Engine
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,9 +17,13 @@ if TYPE_CHECKING:
     from boresight.data.clean_report import Example, Report
 
 DUPLICATES = ("near", "exact", "off")
+MANY = 1000
+"""Conversations between two looks at the progress."""
 
-
-Duplicates = Annotated[str, typer.Option(help="Remove near or exact duplicates, or off.")]
+Duplicates = Annotated[
+    str,
+    typer.Option(help="Remove near or exact duplicates, or off.", autocompletion=among(*DUPLICATES)),
+]
 Similarity = Annotated[
     float, typer.Option(min=0.5, max=1.0, help="Of near duplicates: Jaccard similarity, from 0.5 to 1.")
 ]
@@ -26,7 +31,7 @@ Against = Annotated[
     list[str] | None,
     typer.Option(
         help="Remove what overlaps with an evaluation set: a file of rows, gsm8k=test.jsonl, or a directory "
-        "with a folder for each benchmark. May be given several times."
+        "with a folder for each benchmark. May be repeated."
     ),
 ]
 Ngram = Annotated[int, typer.Option(min=1, help="Words in a row that make an overlap.")]
@@ -35,7 +40,12 @@ MinLength = Annotated[
 ]
 MaxLength = Annotated[int | None, typer.Option(min=1, help="Greatest length, the same way.")]
 Model = Annotated[str | None, typer.Option(help="Whose tokenizer: a directory, a hub id, or pocket.")]
-Template = Annotated[str | None, typer.Option(help="Of --model: tulu (the default), chatml, or own.")]
+Template = Annotated[
+    str | None,
+    typer.Option(
+        help="Of --model: tulu (the default), chatml, or own.", autocompletion=among("tulu", "chatml", "own")
+    ),
+]
 Languages = Annotated[str | None, typer.Option(help="Remove what is surely in another language: en,zh")]
 Refusals = Annotated[bool, typer.Option("--refusals", help="Remove refusals.")]
 Identification = Annotated[
@@ -63,7 +73,7 @@ def clean(
     self_identification: Identification = False,
     phrases: Phrases = None,
     removed: Removed = None,
-    engine: Annotated[str, typer.Option(help="local, or ray: here or at RAY_ADDRESS.")] = "local",
+    engine: Engine = "local",
     as_json: AsJson = False,
 ) -> None:
     """Remove duplicates, overlap with evaluation sets, and what is too long, in other languages, or refused.
@@ -97,11 +107,11 @@ def clean(
         self_identification=self_identification,
         phrases=phrases or PHRASES,
     )
-    with open_engine(engine) as opened, console.status("reading") as status:
+    with open_engine(engine) as opened, counting("conversations", None) as done:
 
         def tell(rows: int) -> None:
-            if rows % 1000 == 0:
-                status.update(f"{rows:,} conversations")
+            if rows % MANY == 0:
+                done(MANY)
 
         report = remove(files, output, asked, removed, opened.map, tell)
     print_result(
@@ -119,8 +129,8 @@ def _say_passed_over(names: dict[str, list[str]]) -> None:
 def _chat(
     model: str | None, template: str | None, shortest: int | None, longest: int | None
 ) -> "Chat | None":
-    from boresight.cli.data import load_chat
     from boresight.errors import UserError
+    from boresight.stages.conversations import load_chat
 
     if model and shortest is None and longest is None:
         raise UserError("--model counts the tokens of a length: give --min-length or --max-length")
@@ -144,14 +154,8 @@ def _kept(report: "Report") -> str:
 
 def _show(report: "Report") -> str:
     """Tables of the steps and of the evaluation sets, and the examples of each."""
-    from rich.console import Console
-
-    screen = Console(width=None if Console().is_terminal else 80)
-    with screen.capture() as captured:
-        screen.print(_steps(report))
-        if report.benchmarks:
-            screen.print(_benchmarks(report))
-    return captured.get() + "".join(f"{printable(line)}\n" for line in _details(report))
+    tables = [_steps(report), *([_benchmarks(report)] if report.benchmarks else [])]
+    return drawn(*tables) + "".join(f"{printable(line)}\n" for line in _details(report))
 
 
 def _steps(report: "Report") -> "Table":

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import console, print_result, printable, quiet_transformers
-from boresight.cli.options import AsJson
+from boresight.cli.completion import SOURCES, among
+from boresight.cli.console import console, drawn, print_result, printable, quiet_transformers
+from boresight.cli.options import AsJson, TemplateName, TokenizerModel
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -24,12 +25,11 @@ MOST = 12
 def describe(
     files: Annotated[list[str], typer.Argument(help="Conversations, or files of --source.")],
     source: Annotated[
-        str, typer.Option(help="The files' format: messages, alpaca, sharegpt, …")
+        str,
+        typer.Option(help="The files' format: messages, alpaca, sharegpt, …", autocompletion=among(*SOURCES)),
     ] = "messages",
-    model: Annotated[
-        str, typer.Option("--model", help="Whose tokenizer: a directory, a hub id, or pocket.")
-    ] = "pocket",
-    template: Annotated[str, typer.Option("--template", help="tulu, chatml, or own.")] = "tulu",
+    model: TokenizerModel = "pocket",
+    template: TemplateName = "tulu",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Draw it, as an SVG file.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,15 +37,13 @@ def describe(
 
     Example: boresight data describe tulu-mixture.jsonl --model huggyllama/llama-7b -o describe.svg
     """
-    from boresight.cli.data import load_chat
     from boresight.data.describe import describe as measure
-    from boresight.data.sources import SOURCES, Tally, import_file
+    from boresight.data.sources import Tally, check_source, import_file
     from boresight.errors import UserError
-    from boresight.settings_file import nearest
+    from boresight.stages.conversations import load_chat
 
     quiet_transformers()
-    if source not in SOURCES:
-        raise UserError(f"unknown source {source!r}{nearest(source, SOURCES)}")
+    check_source(source)
     chat = load_chat(model, template)
     tally = Tally()
     with console.status("reading"):
@@ -70,19 +68,13 @@ def _draw(found: "Description", output: Path) -> None:
 
 
 def _show(found: "Description", duplicates: int) -> str:
-    from rich.console import Console
-
-    screen = Console(width=None if Console().is_terminal else 80, highlight=False)
-    with screen.capture() as captured:
-        screen.print(_table(found))
-        screen.print(_histogram(found))
     lines = [
         f"tokens: {sum(found.lengths):,}" + (f", {found.target_share:.1%} targets" * bool(found.lengths))
     ]
     lines += [f"tasks: {_shares(found.tasks)}"] if found.tasks else []
     lines += [f"letters by script: {_shares(found.letters)}", f"exact duplicates: {duplicates:,}"]
     lines += [f"cannot be trained on: {n:,} × {why}" for why, n in found.refused.most_common()]
-    return captured.get() + printable("\n".join(lines))
+    return drawn(_table(found), _histogram(found)) + printable("\n".join(lines))
 
 
 def _table(found: "Description") -> "Table":

@@ -8,30 +8,42 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import console, print_result
-from boresight.cli.options import AsJson
+from boresight.cli.completion import SOURCES, among
+from boresight.cli.console import counting, print_result
+from boresight.cli.options import AsJson, Engine, Seed
 from boresight.files import check_outputs, whole_file
 
 if TYPE_CHECKING:
     from boresight.data.sources import Tally
 
 READINGS = ("fixed", "tulu1")
+MANY = 1000
+"""Conversations between two looks at the progress."""
 
 
 def import_(
-    source: Annotated[str, typer.Argument(help="The files' format: alpaca, sharegpt, messages, …")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="The files' format: alpaca, sharegpt, messages, …", autocompletion=among(*SOURCES)
+        ),
+    ],
     files: Annotated[
         list[str], typer.Argument(help="Files of it, saved datasets, or hub:owner/name#config:split.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file to write.")],
     reading: Annotated[
-        str, typer.Option(help="fixed, or tulu1: as open-instruct converted it in 2023, defects and all.")
+        str,
+        typer.Option(
+            help="fixed, or tulu1: as open-instruct converted it in 2023, defects and all.",
+            autocompletion=among(*READINGS),
+        ),
     ] = "fixed",
     rejected: Annotated[
         Path | None, typer.Option(help="Write what is left out here, and go on after malformed rows.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides what is drawn of a source that is sampled.")] = 42,
-    engine: Annotated[str, typer.Option(help="local, or ray: here or at RAY_ADDRESS.")] = "local",
+    seed: Seed = 42,
+    engine: Engine = "local",
     as_json: AsJson = False,
 ) -> None:
     """Turn a published dataset's own format into conversations.
@@ -43,12 +55,11 @@ def import_(
     from boresight.data.engine import open_engine
     from boresight.data.hub import PREFIX
     from boresight.data.import_pieces import as_line, import_files
-    from boresight.data.sources import SOURCES, Reading, Tally, import_file
+    from boresight.data.sources import Reading, Tally, check_source, import_file
     from boresight.errors import UserError
     from boresight.settings_file import nearest
 
-    if source not in SOURCES:
-        raise UserError(f"unknown source {source!r}{nearest(source, SOURCES)}")
+    check_source(source)
     if reading not in READINGS:
         raise UserError(f"unknown reading {reading!r}{nearest(reading, READINGS)}")
     read = (Path(file) for file in files if not file.startswith(PREFIX))
@@ -63,7 +74,7 @@ def import_(
         else:
             found = import_files(files, source, how, tally, opened)
         with whole_file(output) as file:
-            file.writelines(line.encode() + b"\n" for line in _some(_watched(found, tally), tally))
+            file.writelines(line.encode() + b"\n" for line in _some(_watched(found), tally))
     counts = {"rows": tally.rows, "conversations": tally.conversations, "dropped": dict(tally.dropped)}
     print_result({"file": str(output), **counts}, as_json, f"{output}: {_describe(tally)}")
 
@@ -81,14 +92,11 @@ def _some(found: Iterator[str], tally: "Tally") -> Iterator[str]:
         raise UserError(f"nothing to write: {_describe(tally)}")
 
 
-def _watched(found: Iterator[str], tally: "Tally") -> Iterator[str]:
-    if not console.is_terminal:
-        yield from found
-        return
-    with console.status("reading") as status:
+def _watched(found: Iterator[str]) -> Iterator[str]:
+    with counting("conversations", None) as done:
         for count, line in enumerate(found, 1):
-            if count % 1000 == 0:
-                status.update(f"{count:,} conversations")
+            if count % MANY == 0:
+                done(MANY)
             yield line
 
 

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from boresight.cli.console import counting, print_result, quiet_transformers
-from boresight.cli.options import AsJson, Concurrency, MaxCost, PriceText, Retries
+from boresight.cli.options import (
+    AsJson,
+    Concurrency,
+    DryRun,
+    Force,
+    MaxCost,
+    PriceText,
+    Retries,
+    Seed,
+    TokenizerModel,
+)
 from boresight.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,30 +28,28 @@ def long(
     documents: Annotated[list[str], typer.Argument(help="Files, folders, saved datasets, hub:owner/name.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The run directory.")],
     teacher: Annotated[str, typer.Option(help="An endpoint and its model: https://host/v1#name.")],
-    model: Annotated[
-        str, typer.Option("--model", help="Whose tokens count: a directory, a hub id, or pocket.")
-    ],
-    count: Annotated[int | None, typer.Option(min=1, help="How many documents. Default: all.")] = None,
-    min_tokens: Annotated[int, typer.Option(min=1, help="Fewest tokens of a document.")] = 8192,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a document.")] = 65536,
+    model: TokenizerModel,
+    limit: Annotated[int | None, typer.Option(min=1, help="Documents. Default: all.")] = None,
+    min_length: Annotated[int, typer.Option(min=1, help="Fewest tokens of a document.")] = 8192,
+    max_length: Annotated[int, typer.Option(min=1, help="Most tokens of a document.")] = 65536,
     lengths: Annotated[
         str, typer.Option(help="even, natural, or ranges: 8192-16384:1,16384-65536:3")
     ] = "even",
-    exclude: Annotated[list[str] | None, typer.Option(help="A source to leave out, by name.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="A source to leave out, by name. May be repeated.")
+    ] = None,
     licence: Annotated[str, typer.Option(help="Of documents that do not tell theirs.")] = "unknown",
     prompts: Annotated[
-        list[Path] | None, typer.Option(help="A file that adds a language or replaces one.")
+        list[Path] | None, typer.Option(help="A file that adds a language or replaces one. May be repeated.")
     ] = None,
     verify: Annotated[bool, typer.Option(help="Have the teacher check its answers.")] = True,
     concurrency: Concurrency = 16,
     retries: Retries = 6,
     price: PriceText = None,
     max_cost: MaxCost = None,
-    seed: Annotated[int, typer.Option(help="Decides documents, tasks and questions.")] = 42,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell documents, tokens and cost; ask nothing.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Start over; paid answers are kept.")] = False,
+    seed: Seed = 42,
+    dry_run: DryRun = False,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Have a teacher ask and answer questions about long documents, as LongAlign did, and check the answers.
@@ -49,7 +57,7 @@ def long(
     Run again, it goes on where it was stopped, and pays for no answer twice.
 
     Example: boresight data long books/ -o runs/long --teacher http://127.0.0.1:8000/v1#teacher
-    --model meta-llama/Llama-2-7b-hf --count 10000 --exclude books3
+    --model meta-llama/Llama-2-7b-hf --limit 10000 --exclude books3
     """
     from boresight.data.long.choose import Wanted
     from boresight.data.long.prompts import PromptBook
@@ -58,10 +66,10 @@ def long(
     from boresight.models.prices import Spending, parse_price, price_of
 
     quiet_transformers()
-    if min_tokens > max_tokens:
-        raise UserError(f"--min-tokens {min_tokens} is more than --max-tokens {max_tokens}")
+    if min_length > max_length:
+        raise UserError(f"--min-length {min_length} is more than --max-length {max_length}")
     url, name = named(teacher, ask=not dry_run)
-    wanted = Wanted(min_tokens, max_tokens, count, lengths, tuple(exclude or ()), seed)
+    wanted = Wanted(min_length, max_length, limit, lengths, tuple(exclude or ()), seed)
     job = Job(documents, licence, wanted, model, url, name, verify)
     cost = parse_price(price) if price else price_of(name)
     Spending(cost, max_cost)  # refuses a limit without a price

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import console, print_result, printable, quiet_transformers
+from boresight.cli.console import console, drawn, print_result, printable, quiet_transformers
 from boresight.cli.options import AsJson
 from boresight.files import check_outputs
 
@@ -20,7 +20,8 @@ def mix(
         Path | None, typer.Option(help="Where the mixture's relative paths begin. Default: beside it.")
     ] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a key: members.cot.at_most=5000")
+        list[str] | None,
+        typer.Option("--set", help="Override a key of the mixture: members.cot.at_most=5000"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,7 +50,6 @@ def mix(
 
 def _table(taken: "dict[str, Taken]", total: int) -> str:
     """A line a member, and one for each reason that something was left out."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -61,9 +61,6 @@ def _table(taken: "dict[str, Taken]", total: int) -> str:
         table.add_row(
             Text(printable(name)), f"{rows:,}", f"{found:,}", f"{chosen:,}", f"{chosen / total:.1%}"
         )
-    screen = Console(width=None if Console().is_terminal else 80)
-    with screen.capture() as captured:
-        screen.print(table)
     lost = (f"{name}: {n:,} × {why}\n" for name, part in taken.items() for why, n in part.dropped.items())
     left_out = printable("".join(lost))
-    return captured.get() + (f"left out, of\n{left_out}" if left_out else "")
+    return drawn(table) + (f"left out, of\n{left_out}" if left_out else "")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 IMPORTED = ("torch", "transformers", "tokenizers", "numpy")
 """What is compiled for a machine, and may be installed and yet not load."""
-OUR_OWN = ("dev", "benchmark")
+OUR_OWN = ("dev", "docs", "benchmark")
 """Extras for work on boresight itself."""
 BF16_FROM = 8
 """Major compute capability of the first devices with bf16 arithmetic (Ampere)."""
@@ -194,11 +194,11 @@ def _folders() -> Finding:
     )
     value, lines, advice = {}, [], []
     for what, path, otherwise in places:
-        there = next(above for above in (path, *path.resolve().parents) if above.is_dir())
+        there = next(above for above in (path, *path.resolve().parents) if above.exists())
         free = disk_usage(there).free
         value[what] = {"path": str(path), "free": free}
         lines.append(f"{what}: {path}, {free / 1e9:,.0f} GB free")
-        if not os.access(there, os.W_OK):
+        if not there.is_dir() or not os.access(there, os.W_OK):
             advice.append(f"{path} cannot be written: {otherwise}")
         elif free < LITTLE:
             advice.append(f"{path}: {free / 1e9:.0f} GB free, a 7B model takes 14: make room, or {otherwise}")

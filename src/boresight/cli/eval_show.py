@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 def show(
     run: Annotated[Path, typer.Argument(help="A run directory of eval or score, or one above several.")],
-    item: Annotated[list[str] | None, typer.Option("--id", help="An item; may come again.")] = None,
+    item: Annotated[list[str] | None, typer.Option("--id", help="An item. May be repeated.")] = None,
     wrong: Annotated[bool, typer.Option("--wrong", help="Those alone that were not wholly right.")] = False,
-    most: Annotated[int, typer.Option(min=1, help="Items shown.")] = 5,
+    limit: Annotated[int, typer.Option(min=1, help="Items shown.")] = 5,
     as_json: AsJson = False,
 ) -> None:
     """Read a benchmark's items: the prompt as the model had it, its answer, what was read, and the scores.
@@ -33,7 +33,7 @@ def show(
         for answer in _answers(run)
         if (not item or answer.id in item) and not (wrong and _right(answer))
     )
-    shown = list(islice(chosen, most))
+    shown = list(islice(chosen, limit))
     if not shown:
         raise UserError(f"{run}: no such item")
     rows = [answer.model_dump(mode="json") for answer in shown]

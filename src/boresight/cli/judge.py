@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from boresight.cli.completion import among
 from boresight.cli.console import counting, print_result, quiet_transformers
-from boresight.cli.options import AsJson, Concurrency, MaxCost, PriceText, Retries
+from boresight.cli.options import AsJson, Concurrency, DryRun, Force, MaxCost, PriceText, Retries, Seed
 from boresight.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,11 +24,9 @@ Questions = Annotated[
     Path | None, typer.Option(help="Of each question `query` and `answer`, by `id`, `idx` or `prompt`.")
 ]
 Canaries = Annotated[bool, typer.Option("--canaries", help="Also judge what must come out as is known.")]
+RATING = ("longbench-chat", "longbench-chat-zero-shot", "longbench-qa", "longbench-summary", "needle")
 Tries = Annotated[int, typer.Option(min=1, max=100, help="Replies without a verdict are asked again.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds for one attempt.")]
-Seed = Annotated[int, typer.Option(help="Decides random orders, shuffled examples and draws.")]
-Force = Annotated[bool, typer.Option("--force", help="Start over; paid replies are kept.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell requests and cost; ask nothing.")]
 
 
 @app.command("pairs")
@@ -36,8 +35,17 @@ def pairs(
     second: Annotated[Path, typer.Argument(help="The answers of the system it is compared with.")],
     judge: Judges,
     output: Output,
-    rubric: Annotated[str, typer.Option(help="two-scores, choice, or a file.")] = "two-scores",
-    order: Annotated[str, typer.Option(help="both, random (one by seed and prompt), or given.")] = "both",
+    rubric: Annotated[
+        str,
+        typer.Option(help="two-scores, choice, or a file.", autocompletion=among("two-scores", "choice")),
+    ] = "two-scores",
+    order: Annotated[
+        str,
+        typer.Option(
+            help="both, random (one by seed and prompt), or given.",
+            autocompletion=among("both", "random", "given"),
+        ),
+    ] = "both",
     questions: Questions = None,
     canaries: Canaries = False,
     tries: Tries = 3,
@@ -60,8 +68,6 @@ def pairs(
     """
     from boresight.evaluate.judges.run import Job
 
-    if order not in ("both", "random", "given"):
-        raise UserError(f"--order {order}: expected both, random or given")
     job = Job("pairs", [first, second], judge, questions, order=order, canaries=canaries)  # type: ignore[arg-type]
     asking = _asking(tries, seed, concurrency, retries, timeout, price, max_cost)
     _do(job, rubric, asking, output, dry_run, force, as_json)
@@ -75,7 +81,8 @@ def rate(
     rubric: Annotated[
         str,
         typer.Option(
-            help="longbench-chat, longbench-chat-zero-shot, longbench-qa, longbench-summary, needle; a file."
+            help="longbench-chat, longbench-chat-zero-shot, longbench-qa, longbench-summary, needle; a file.",
+            autocompletion=among(*RATING),
         ),
     ] = "longbench-chat",
     questions: Questions = None,

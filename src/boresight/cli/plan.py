@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import counting, print_result, quiet_transformers, say
-from boresight.cli.options import AsJson
+from boresight.cli.console import counting, drawn, print_result, quiet_transformers, say
+from boresight.cli.options import AsJson, RecipeOverrides
 from boresight.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ MOST = 1_000_000
 
 def plan(
     recipe: Annotated[Path, typer.Argument(help="A recipe file, YAML.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Override a key: train.epochs=1")] = None,
+    set_: RecipeOverrides = None,
     ranks: Annotated[str | None, typer.Option(help="GPUs, as 8,64,512. Default: the recipe's.")] = None,
     lengths: Annotated[
         Path | None, typer.Option(help="Tokens of each sequence instead of data: .npy, or a number a line.")
@@ -34,8 +34,8 @@ def plan(
 
     Example: boresight plan recipes/gsm8k.yaml --set data.0.path=train.jsonl --ranks 8,64,512 -o plan.svg
     """
-    from boresight.cli.train import model_config
     from boresight.recipe import load_recipe
+    from boresight.stages.training import model_config
     from boresight.train.loop import model_cost
     from boresight.train.memory import count_parameters
     from boresight.train.ranks import data_size
@@ -88,8 +88,8 @@ def _prepare(recipe: "Recipe") -> "tuple[np.ndarray, np.ndarray]":
     """Tokens and targets of each sequence of the recipe's data."""
     from tempfile import TemporaryDirectory
 
-    from boresight.cli.train import tokens
     from boresight.models.load import load_tokenizer
+    from boresight.stages.training import tokens
 
     with TemporaryDirectory() as directory:
         store = tokens(recipe, load_tokenizer(recipe.model), Path(directory) / "tokens")
@@ -135,10 +135,9 @@ def _sample(lengths: "np.ndarray", targets: "np.ndarray", seed: int) -> "tuple[n
 
 def _show(ranks: int, at_once: int, wastes: "list[Waste]", sequences: int, settings: "TrainSettings") -> str:
     """A table of the strategies, and in words what keeps them from the ideal."""
-    from rich.console import Console
     from rich.table import Table
 
-    from boresight.cli.dry_run import limits
+    from boresight.stages.foresight import limits
 
     title = f"{ranks:,} ranks" + (f" in {at_once:,} groups" if at_once < ranks else "")
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -149,7 +148,4 @@ def _show(ranks: int, at_once: int, wastes: "list[Waste]", sequences: int, setti
         style = "bold" if w.strategy == settings.batching else None
         shares = (f"{w.padding:.1%}", f"{w.idle:.1%}", f"{w.to_ideal:.3f}")
         table.add_row(w.strategy, *shares, f"{w.rounds:.2f}", f"{w.steps:,}", style=style)
-    console = Console(width=None if Console().is_terminal else 80)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get() + "".join(f"{line}\n" for line in limits(wastes[0], sequences, at_once))
+    return drawn(table) + "".join(f"{line}\n" for line in limits(wastes[0], sequences, at_once))

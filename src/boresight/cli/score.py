@@ -11,10 +11,9 @@ from boresight.cli.benchmarks import (
     InformationJudge,
     TruthJudge,
     WithoutIsolation,
-    averages,
     table,
-    wanted_tasks,
 )
+from boresight.cli.completion import TASKS, among
 from boresight.cli.console import print_result
 from boresight.cli.options import AsJson, Force
 from boresight.errors import UserError
@@ -28,7 +27,12 @@ HARNESS = "lm-eval"
 
 
 def score(
-    task: Annotated[str, typer.Argument(help="mmlu:5-shot, gsm:cot, bbh:direct, …; or lm-eval.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            help="mmlu:5-shot, gsm:cot, bbh:direct, …; or lm-eval.", autocompletion=among(*TASKS, HARNESS)
+        ),
+    ],
     responses: Annotated[list[Path], typer.Argument(help="JSON Lines with an item's `id` and `output`.")],
     data: Data = None,
     output: Annotated[
@@ -55,6 +59,7 @@ def score(
     from boresight.evaluate.task import Tools
     from boresight.records import write_records
     from boresight.runs import Run
+    from boresight.stages.evaluation import averages
 
     tools = Tools(classifier, truth_judge, information_judge, without_isolation)
     found = _scored(task, responses, data or [], tools)
@@ -74,6 +79,7 @@ def score(
 def _scored(task: str, responses: list[Path], data: list[str], tools: "Tools") -> "list[Result]":
     from boresight.evaluate.replay import replay, replay_published, replay_samples
     from boresight.evaluate.tasks import load_task
+    from boresight.stages.evaluation import wanted_tasks
 
     if task == HARNESS:
         return replay_samples(responses)
@@ -82,7 +88,7 @@ def _scored(task: str, responses: list[Path], data: list[str], tools: "Tools") -
     for each in published:
         if setting not in ("", each.rows[0].setting):
             raise UserError(f"{task}: the answers are of {name}:{each.rows[0].setting}")
-    return published or [replay(_one(task, wanted_tasks(task, data, None, 0)), responses, tools)]
+    return published or [replay(_one(task, wanted_tasks([task], data)), responses, tools)]
 
 
 def _one(task: str, wanted: "list[Wanted]") -> "Wanted":

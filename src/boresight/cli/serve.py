@@ -6,6 +6,15 @@ from typing import Annotated
 import typer
 
 from boresight.cli.console import console, quiet_transformers, say
+from boresight.cli.options import (
+    ContextLength,
+    Host,
+    Port,
+    Preset,
+    PresetOverrides,
+    ServersTokenizer,
+    TokenTimeout,
+)
 
 
 def serve(
@@ -14,30 +23,27 @@ def serve(
     ],
     demonstrations: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=POOL: serve MODEL+NAME with a conversations file. Any number of them."),
+        typer.Option(help="NAME=POOL: serve MODEL+NAME with a conversations file. May be repeated."),
     ] = None,
-    preset: Annotated[str, typer.Option(help="default, han2023, urial, or a YAML file.")] = "default",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Override a key of the preset: policy.budget=1000")
-    ] = None,
+    preset: Preset = "default",
+    set_: PresetOverrides = None,
     name: Annotated[str | None, typer.Option(help="The base's name. Default: the end of MODEL.")] = None,
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     api_key_file: Annotated[
         Path | None, typer.Option(help="Keys that clients may show, one a line. Or BORESIGHT_SERVE_API_KEY.")
     ] = None,
     no_key: Annotated[bool, typer.Option("--no-key", help="Let everybody in, at any host.")] = False,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Whose tokenizer counts, for an upstream: a directory or a hub id.")
-    ] = None,
-    context: Annotated[int | None, typer.Option(min=1, help="Tokens, instead of the model's own.")] = None,
+    tokenizer: ServersTokenizer = None,
+    context: ContextLength = None,
     max_waiting: Annotated[
         int, typer.Option(min=1, help="Answers that may wait for their first token; others get 429.")
     ] = 256,
     max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 4 * 2**20,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to an upstream's next token.")] = 120.0,
+    timeout: TokenTimeout = 120.0,
     cors: Annotated[
-        list[str] | None, typer.Option(help="An origin whose pages may ask, as https://example.org")
+        list[str] | None,
+        typer.Option(help="An origin whose pages may ask, as https://example.org. May be repeated."),
     ] = None,
     show_demonstrations: Annotated[
         bool, typer.Option("--show-demonstrations", help="Tell the texts of what was shown when asked.")

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import typer
 
 from boresight.cli.console import console, print_result, say
-from boresight.cli.options import AsJson
+from boresight.cli.options import AsJson, Host, Port, Seed
 from boresight.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ def _address(url: str | None) -> str | None:
 Url = Annotated[
     str, typer.Option(callback=_address, help="Where raters reach the pages; links begin with it.")
 ]
-Seed = Annotated[int, typer.Option(help="Of the bootstrap.")]
 
 
 @app.command("create")
@@ -130,8 +129,8 @@ def remove(
 @app.command("serve")
 def serve(
     db: Db = Path("study.db"),
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     url: Annotated[
         str | None,
         typer.Option(callback=_address, help="Where raters reach it, if not here: https://rate.example.org"),
@@ -241,7 +240,7 @@ def agreement(
     pair: Annotated[
         list[str] | None, typer.Option(help="Only these two systems: A,B. May be repeated.")
     ] = None,
-    judge: Annotated[Path | None, typer.Option(help="A model's verdicts: judgments.jsonl.")] = None,
+    judgments: Annotated[Path | None, typer.Option(help="A model's verdicts: judgments.jsonl.")] = None,
     published: Annotated[
         bool, typer.Option("--as-published", help="Only the first two raters of an item, as TÜLU counts.")
     ] = False,
@@ -250,13 +249,13 @@ def agreement(
 ) -> None:
     """Say how far raters agree with each other, and with a judge, with 95 % intervals.
 
-    Example: boresight study agreement --db study.db --judge runs/judged/judgments.jsonl
+    Example: boresight study agreement --db study.db --judgments runs/judged/judgments.jsonl
     """
     from boresight.cli.study_text import agreement_text
     from boresight.study.agreement import measure_agreement
 
     pairs = [_pair(text) for text in pair or []]
-    found = measure_agreement(_open(db), pairs, published, judge, seed)
+    found = measure_agreement(_open(db), pairs, published, judgments, seed)
     print_result(found, as_json, agreement_text(found))
 
 

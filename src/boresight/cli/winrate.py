@@ -1,17 +1,18 @@
 """`boresight winrate FILE…`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import console, print_result, quiet_transformers
-from boresight.cli.options import AsJson
+from boresight.cli.console import drawn, print_result, quiet_transformers
+from boresight.cli.options import AsJson, Seed
 
 if TYPE_CHECKING:
-    from boresight.evaluate.comparisons import Pair, Source
-    from boresight.evaluate.over_systems import Fitted, Point
-    from boresight.evaluate.winrate import Difference, WinRate
+    from boresight.evaluate.comparisons import Pair
+    from boresight.evaluate.over_systems import Fitted
+    from boresight.evaluate.winrate import WinRate
+    from boresight.stages.winrates import Told
     from boresight.stats import Interval
 
 FIGURES = ("length.svg", "unique_tokens.svg", "counting_judge.svg")
@@ -38,7 +39,7 @@ def winrate(
     leaderboard: Annotated[
         Path | None, typer.Option(help="AlpacaEval's table of systems (CSV): win rate by length, of all.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 0,
+    seed: Seed = 0,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="A directory for figures by length and unique tokens."),
@@ -51,69 +52,17 @@ def winrate(
 
     Files of one system are further draws: boresight winrate mine=first.jsonl mine=second.jsonl
     """
-    from boresight.evaluate.answers import read_answers, with_answers
-    from boresight.evaluate.comparisons import gather
-    from boresight.evaluate.judges.unique import UNIQUE, counter
-    from boresight.evaluate.over_systems import over_systems, read_leaderboard
-    from boresight.evaluate.winrate import differences, measure
+    from boresight.stages.winrates import win_rates
 
     quiet_transformers()
-    count = counter(f"{UNIQUE}:{tokenizer}" if tokenizer else UNIQUE)
-    published = read_leaderboard(leaderboard) if leaderboard else []
-    with console.status("reading"):
-        pairs = gather([_source(file) for file in files])
-        pairs = with_answers(pairs, read_answers([_source(file) for file in answers or []]))
-    read = [pair for pair in pairs if pair.read]
-    with console.status("counting"):
-        rates = measure(read or pairs, count, seed)
-        apart = differences([pair for pair in read if not pair.canary], seed)
-    told = _Told(rates, [pair for pair in pairs if not pair.read], apart, over_systems(rates), published)
-    result = _result(told, tokenizer or "words")
+    told = win_rates(files, answers or [], tokenizer, leaderboard, seed)
+    result = told.as_json()
     if output:
         result["figures"] = _draw(told, output)
     print_result(result, as_json, _show(told) + "".join(f"\n{f}" for f in result.get("figures", [])))
 
 
-class _Told(NamedTuple):
-    """All there is to tell: systems; pairs on which nothing can be read; differences; systems together; and
-    published ones."""
-
-    rates: "list[WinRate]"
-    unread: "list[Pair]"
-    apart: "list[Difference]"
-    fitted: "list[Fitted]"
-    published: "list[Point]"
-
-
-def _source(text: str) -> "Source":
-    """FILE or SYSTEM=FILE; a file whose name has an = in it is a file."""
-    from boresight.evaluate.comparisons import Source
-
-    name, equals, path = text.partition("=")
-    named = equals and name and "/" not in name and not Path(text).exists()
-    return Source(Path(path), name) if named else Source(Path(text))
-
-
-def _result(told: _Told, tokens: str) -> dict[str, Any]:
-    """One system's keys stand at the top; several are a list."""
-    from boresight.evaluate.over_systems import line_through
-    from boresight.evaluate.winrate import unread_json
-
-    systems = [rate.as_json() for rate in told.rates if not rate.pair.canary]
-    systems += [unread_json(pair) for pair in told.unread if not pair.canary]
-    canaries = [rate.as_json() for rate in told.rates if rate.pair.canary]
-    result: dict[str, Any] = {"tokens": tokens, "canaries": canaries}
-    if told.published:
-        line = line_through(told.published)
-        result["leaderboard"] = {"characters": line and line.as_json()}
-    if len(systems) == 1:
-        return systems[0] | result
-    named = [d._asdict() | {"win_rate": d.win_rate.value, "ci95": d.win_rate[1:]} for d in told.apart]
-    fits = [fitted.as_json() for fitted in told.fitted]
-    return {"systems": systems, "differences": named, "over_systems": fits, **result}
-
-
-def _draw(told: _Told, output: Path) -> list[str]:
+def _draw(told: "Told", output: Path) -> list[str]:
     from boresight.errors import UserError
     from boresight.report.winrate import counting_judge_figure, length_figure, unique_tokens_figure
     from boresight.runs import atomic_write
@@ -131,8 +80,7 @@ def _draw(told: _Told, output: Path) -> list[str]:
     return [str(output / name) for name in FIGURES]
 
 
-def _show(told: _Told) -> str:
-    from rich.console import Console
+def _show(told: "Told") -> str:
     from rich.table import Table
 
     from boresight.evaluate.over_systems import line_through
@@ -157,9 +105,6 @@ def _show(told: _Told) -> str:
             "–" if spread is None else f"{spread:.1f}",
             "–" if controlled is None else f"{100 * controlled.win_rate.value:.1f}", f"{sum(rate.counts):,}",
         )  # fmt: skip
-    screen = Console(width=None if Console().is_terminal else 100)
-    with screen.capture() as captured:
-        screen.print(table)
     notes = [line for rate in told.rates for line in _notes(rate)]
     for pair in told.unread:
         notes.append(
@@ -179,7 +124,7 @@ def _show(told: _Told) -> str:
         notes.append("length-controlled: our own fit, not the published one")
     if any(rate.sd_over_draws is not None for rate in told.rates):
         notes.append("± over draws: population standard deviation of the strict win rate")
-    return captured.get() + "\n".join(notes)
+    return drawn(table, width=100) + "\n".join(notes)
 
 
 def _lines(fitted: "Fitted") -> list[str]:

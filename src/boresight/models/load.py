@@ -1,6 +1,7 @@
 """A MODEL as the user names it: a directory, a hub id, or `pocket`."""
 
 import json
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -51,7 +52,7 @@ def load_config(model: str) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(adapted(model) or resolve(model))
     except (OSError, ValueError) as error:
-        raise UserError(f"{model}: no model can be loaded: {_first_line(error)}") from error
+        raise UserError(f"{model}: no model can be loaded: {_reason(model, error)}") from error
 
 
 def load_tokenizer(model: str) -> PreTrainedTokenizerFast:
@@ -63,7 +64,7 @@ def load_tokenizer(model: str) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(resolve(model))
     except (OSError, ValueError) as error:
-        raise UserError(f"{model}: no tokenizer can be loaded: {_first_line(error)}") from error
+        raise UserError(f"{model}: no tokenizer can be loaded: {_reason(model, error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"{model}: its tokenizer gives no character offsets, which training targets need")
     if tokenizer.eos_token is None:
@@ -95,7 +96,7 @@ def load_model(
             base or resolve(model), config=config, **loads
         )
     except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(f"{model}: no model can be loaded: {_first_line(error)}") from error
+        raise UserError(f"{model}: no model can be loaded: {_reason(model, error)}") from error
     if not base:
         return loaded
     merged = _merged(loaded, Path(resolve(model)))
@@ -168,6 +169,11 @@ def opening(tokenizer: PreTrainedTokenizerFast) -> str:
 def context_length(config: PreTrainedConfig) -> int | None:
     """Most tokens the model's positions reach, if its configuration says."""
     return getattr(config, "max_position_embeddings", None)
+
+
+def _reason(model: str, error: Exception) -> str:
+    near = "; did you mean 'pocket'?" if get_close_matches(model, ["pocket"]) else ""
+    return f"{_first_line(error)}{near}"
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from boresight.errors import UserError
+from boresight.errors import Unfinished, UserError
 from boresight.settings_file import load_settings
 
 DATED = re.compile(r"-(latest|\d{4}-\d{2}-\d{2}|\d{8}|\d{4})$")
@@ -53,7 +53,7 @@ class Prices(BaseModel):
     models: dict[str, Price]
 
 
-class OverBudget(UserError):  # noqa: N818
+class OverBudget(Unfinished):
     """The next request could cost more than is left of the limit."""
 
 

@@ -44,6 +44,11 @@ class Report:
     held_out: Benchmarks | None
     people: People
 
+    @property
+    def compared(self) -> Benchmarks | None:
+        """The systems that a table or a figure for a paper would show."""
+        return self.benchmarks or self.held_out
+
     def of(self, *commands: str) -> list[Source]:
         """The finished runs of these commands."""
         return [source for source in self.sources if source.finished and source.command in commands]
@@ -88,19 +93,19 @@ def write_report(
     baseline: str | None = None,
     table: Path | None = None,
     figure: Path | None = None,
-) -> None:
+) -> Report:
     """Write what runs say as one HTML file, and their systems as a table or figure for a paper; each file
-    appears whole or not at all.
+    appears whole or not at all. Returns what was read.
 
     Raises:
         UserError: as `read_report`, or there is nothing to compare; then nothing is written.
     """
     report = read_report(given, baseline)
-    compared = report.benchmarks or report.held_out
-    made = {out: render(report).encode(), **comparison.comparison_files(compared, table, figure)}
+    made = {out: render(report).encode(), **comparison.comparison_files(report.compared, table, figure)}
     for path, content in made.items():
         with whole_file(path) as file:
             file.write(content)
+    return report
 
 
 def render(report: Report) -> str:

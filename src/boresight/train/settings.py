@@ -39,9 +39,11 @@ class Lora(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     rank: Positive = 16
+    """Of the matrices that are added to each layer."""
     alpha: Annotated[float, Field(gt=0)] = 32.0
     """The adapters' output is scaled by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of an adapter's inputs that a training step leaves out."""
     targets: Literal["all-linear"] | list[str] = "all-linear"
     """Names of the linear layers that get an adapter; `all-linear` is all but the output layer."""
     merge: bool = True
@@ -68,12 +70,15 @@ class TrainSettings(BaseModel):
     tokens_per_micro_batch: Positive = 8192
     """Most tokens in a micro-batch, padding included: bounds the memory. A longer sequence goes alone."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    """Of AdamW, at its highest: after the warm-up."""
     schedule: Literal["linear", "cosine"] = "linear"
     """How the learning rate falls to zero after the warm-up."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03
     """Share of all steps in which the learning rate rises linearly."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """How slowly AdamW's means of the gradient and of its square follow it."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's, on every parameter that is trained."""
     gradient_clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the whole gradient."""
     precision: Literal["bf16", "fp32"] = "bf16"
@@ -95,6 +100,7 @@ class TrainSettings(BaseModel):
     offload: bool = False
     """Keep weights, gradients and optimizer state in CPU memory between uses."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Decides every draw: which sequences a step takes, what is held out, what adapters begin with."""
 
     @model_validator(mode="after")
     def _one_size_of_step(self) -> "TrainSettings":

@@ -56,7 +56,7 @@ def arguments(documents: Path, output: Path, server: FaultyServer, *more: str) -
     return [
         "boresight", "data", "long", str(documents), "-o", str(output),
         "--model", "pocket", "--teacher", f"{server.url}#model",
-        "--min-tokens", "10", "--max-tokens", "1000", "--json", *more,
+        "--min-length", "10", "--max-length", "1000", "--json", *more,
     ]  # fmt: skip
 
 
@@ -136,7 +136,7 @@ def test_documents_that_fail_are_named_and_tried_again(run: Run, documents: Path
     few(documents, 20)
     with FaultyServer(teacher, faults) as server:
         failed = run(documents, output, server, "--retries", "1")
-        assert failed.returncode == 2 and "2 documents failed" in failed.stderr, failed.stderr
+        assert failed.returncode == 1 and "2 documents failed" in failed.stderr, failed.stderr
         assert "same command again" in failed.stderr and "Traceback" not in failed.stderr
         broken = False
         done = run(documents, output, server)
@@ -149,7 +149,7 @@ def test_a_teacher_that_is_gone_ends_the_run_soon(run: Run, documents: Path, tmp
     with FaultyServer(teacher, lambda body, before: "500") as server:
         begun = time.monotonic()
         failed = run(documents, tmp_path / "run", server, "--retries", "0")
-    assert failed.returncode == 2 and "in a row failed" in failed.stderr, failed.stderr
+    assert failed.returncode == 1 and "in a row failed" in failed.stderr, failed.stderr
     assert time.monotonic() - begun < 60
 
 
@@ -161,9 +161,9 @@ def test_the_limit_holds_over_interruptions(run: Run, documents: Path, tmp_path:
         assert not output.exists()
         spent = [run(documents, output, server, *price, "--max-cost", "30") for _ in range(2)]
         paid = sum(server.paid.values())
-        assert all(run_.returncode == 2 and "30" in run_.stderr for run_ in spent), spent[1].stderr
+        assert all(run_.returncode == 1 and "30" in run_.stderr for run_ in spent), spent[1].stderr
         before = paid
-        assert run(documents, output, server, *price, "--max-cost", "30").returncode == 2
+        assert run(documents, output, server, *price, "--max-cost", "30").returncode == 1
         assert sum(server.paid.values()) - before <= 1, "a second attempt has no second budget"
         assert run(documents, output, server).returncode == 0
     require_everything(output)
@@ -189,7 +189,7 @@ def test_the_limit_holds_over_interruptions_whatever_the_server_tells(
     options = ("--price", "1000,1000", "--max-cost", "40", "--concurrency", "3", "--retries", "1")
     with FaultyServer(teacher, faults) as server:
         attempts = [run(documents, tmp_path / "run", server, *options) for _ in range(4)]
-        assert all(each.returncode == 2 and "of $40.0000 are spent" in each.stderr for each in attempts)
+        assert all(each.returncode == 1 and "of $40.0000 are spent" in each.stderr for each in attempts)
         charged = sum(sum(worst(body)) for body in server.bodies) / 1000
         # Faults count at their worst; the answers after them at what they took, which is next to nothing.
         assert 0.5 * 40 < charged < 40 * (1 if fault == "no usage" else 2)
@@ -202,7 +202,7 @@ def test_the_cost_that_is_told_is_that_of_all_attempts(run: Run, documents: Path
     few(documents, 30)
     output = tmp_path / "run"
     with FaultyServer(teacher) as server:
-        assert run(documents, output, server, "--price", "1000,1000", "--max-cost", "10").returncode == 2
+        assert run(documents, output, server, "--price", "1000,1000", "--max-cost", "10").returncode == 1
         first = sum(server.paid.values())
         done = run(documents, output, server, "--price", "1000,1000")
     assert done.returncode == 0, done.stderr
@@ -224,7 +224,7 @@ def test_a_teacher_that_refuses_everything_finishes_nothing(
     few(documents, number)
     with FaultyServer(teacher, refuse={"temperature": "too hot"}) as server:
         refused = run(documents, tmp_path / "run", server)
-        assert refused.returncode == 2 and said in refused.stderr, refused.stderr
+        assert refused.returncode == 1 and said in refused.stderr, refused.stderr
         assert "HTTP 400" in refused.stderr and "Traceback" not in refused.stderr
         assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is None
         server.refuse.clear()
@@ -235,7 +235,7 @@ def test_a_run_that_makes_no_conversation_is_not_finished(run: Run, documents: P
     few(documents, 30)
     with FaultyServer(lambda body: "I would rather not.") as server:
         refused = run(documents, tmp_path / "run", server)
-    assert refused.returncode == 2
+    assert refused.returncode == 1
     assert "no document gave a conversation: 30 × no numbered questions" in refused.stderr
     assert json.loads((tmp_path / "run" / "run.json").read_text())["finished"] is None
 
@@ -336,10 +336,10 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(run: Run, documents: Path, tm
     ("more", "message"),
     [
         (("--lengths", "odd"), "--lengths odd"),
-        (("--count", "999"), "999 wanted"),
+        (("--limit", "999"), "999 wanted"),
         (("--price", "1"), "--price 1"),
         (("--prompts", "none.yaml"), "none.yaml"),
-        (("--min-tokens", "100000"), "--min-tokens"),
+        (("--min-length", "100000"), "--min-length"),
         (("--model", "nowhere/at/all"), "no such model"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from boresight.data.long.construct import Discarded, Recipe, construct
 from boresight.data.long.documents import Document
 from boresight.data.long.prompts import PromptBook
-from boresight.errors import UserError
+from boresight.errors import Unfinished
 from boresight.models.endpoint import Endpoint, EndpointError
 from boresight.models.in_order import run_in_order
 from boresight.records import Conversation, Record, read_records, write_records
@@ -58,7 +58,7 @@ def make(
         at_once: documents under way together.
 
     Raises:
-        UserError: the teacher fails or refuses again and again, or its price has reached the limit.
+        Unfinished: the teacher fails or refuses again and again, or its price has reached the limit.
     """
     made = Made(Counter(), Counter(), Counter())
     discarded: list[Discarded] = []
@@ -78,7 +78,7 @@ def make(
             why = _unanswered(result)
             in_a_row = in_a_row + 1 if why else 0
             if in_a_row == IN_A_ROW:
-                raise UserError(f"{IN_A_ROW} documents in a row failed or were refused; the last: {why}")
+                raise Unfinished(f"{IN_A_ROW} documents in a row failed or were refused; the last: {why}")
             if isinstance(result, Failed):
                 made.failed[result.error] += 1
             elif isinstance(result, Discarded):

@@ -19,7 +19,7 @@ from boresight.data.long.choose import Chosen, Wanted, choose
 from boresight.data.long.construct import Recipe
 from boresight.data.long.make import DISCARDED, Made, make
 from boresight.data.long.prompts import PromptBook
-from boresight.errors import UserError
+from boresight.errors import Unfinished, UserError
 from boresight.models.cache import Cache
 from boresight.models.endpoint import Endpoint
 from boresight.models.load import load_tokenizer
@@ -129,10 +129,10 @@ def _spending(answers: Path, asking: Asking) -> Spending:
 def _require_all(made: Made, output: Path) -> None:
     if made.failed:
         (why, _), *_ = sorted(made.failed.items(), key=lambda item: -item[1])
-        raise UserError(
+        raise Unfinished(
             f"{sum(made.failed.values()):,} documents failed, most of them so: {why}; "
             "run the same command again for these"
         )
     if not made.conversations:
         why = ", ".join(f"{n:,} × {reason}" for reason, n in sorted(made.discarded.items()))
-        raise UserError(f"{output}: no document gave a conversation: {why}; see {output / DISCARDED}")
+        raise Unfinished(f"{output}: no document gave a conversation: {why}; see {output / DISCARDED}")

@@ -32,8 +32,9 @@ from boresight.data.sources.superni import read_tasks, superni
 from boresight.data.sources.unnatural import unnatural
 from boresight.errors import UserError
 from boresight.records import Conversation, explain
+from boresight.settings_file import nearest
 
-__all__ = ["FIXED", "SOURCES", "Reading", "Source", "Tally", "import_file", "import_rows"]
+__all__ = ["FIXED", "SOURCES", "Reading", "Source", "Tally", "check_source", "import_file", "import_rows"]
 
 MALFORMED = "malformed"
 FIXED = Reading()
@@ -68,6 +69,16 @@ SOURCES = {
     "prompts": Source(prompts),
 }
 """By name: the twelve of TÜLU, GSM8K, and four general shapes."""
+
+
+def check_source(name: str) -> None:
+    """See that a format is one of `SOURCES`.
+
+    Raises:
+        UserError: it is not; says which is near.
+    """
+    if name not in SOURCES:
+        raise UserError(f"unknown source {name!r}{nearest(name, SOURCES)}")
 
 
 @dataclass

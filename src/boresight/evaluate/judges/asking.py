@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from boresight.errors import UserError
+from boresight.errors import Unfinished, UserError
 from boresight.evaluate.judges.rubric import Rubric
 from boresight.evaluate.judges.verdict import Verdict
 from boresight.models.cache import Answer, Cache, answer_key
@@ -172,7 +172,7 @@ class Judge:
                 gone = heard[at].error is not None and not heard[at].lasting
                 in_a_row = in_a_row + 1 if gone else 0
                 if in_a_row == IN_A_ROW:
-                    raise UserError(f"{IN_A_ROW} requests in a row got no answer; the last: {outcome}")
+                    raise Unfinished(f"{IN_A_ROW} requests in a row got no answer; the last: {outcome}")
                 if attempt == 0:
                     progress(1)
                     _require_a_verdict(heard)
@@ -229,7 +229,9 @@ def _require_a_verdict(heard: Mapping[int, Heard]) -> None:
     if len(heard) == USELESS and all(each.verdict.value is None for each in heard.values()):
         last = list(heard.values())[-1]
         said = f" ({last.text[:QUOTED]!r})" if last.text else ""
-        raise UserError(f"none of the first {USELESS} replies gives a verdict; the last: {last.reason}{said}")
+        raise Unfinished(
+            f"none of the first {USELESS} replies gives a verdict; the last: {last.reason}{said}"
+        )
 
 
 def _generation(kept: Answer | None) -> Generation:

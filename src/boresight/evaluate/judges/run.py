@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from boresight.errors import UserError
+from boresight.errors import Unfinished, UserError
 from boresight.evaluate.judges import pairs, rate
 from boresight.evaluate.judges.asking import (
     FREE,
@@ -87,6 +87,8 @@ def plan(job: Job, rubric: Rubric, seed: int) -> Work:
         UserError: a file cannot be read, or something is missing in it.
     """
     questions = read_questions(job.questions) if job.questions else {}
+    if job.order not in get_args(Order):
+        raise UserError(f"--order {job.order}: expected both, random or given")
     if job.task == "pairs":
         first, second = read_systems(job.files)
         found = pairs.match(first, second, questions, job.order, seed)
@@ -200,7 +202,7 @@ def _total(costs: dict[str, Any]) -> dict[str, Any]:
 def _require_all(judge: str, heard: Sequence[Heard]) -> None:
     if failed := Counter(each.error for each in heard if each.error and not each.lasting):
         (why, _), *_ = failed.most_common()
-        raise UserError(
+        raise Unfinished(
             f"{judge}: {failed.total():,} of {len(heard):,} requests got no answer, most of them so: {why}; "
             "run the same command again for these"
         )

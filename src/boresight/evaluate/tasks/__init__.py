@@ -28,6 +28,6 @@ def load_task(name: str) -> Task:
         UserError: there is none.
     """
     if name not in NAMES:
-        raise UserError(f"no task is called {name!r}{nearest(name, NAMES)}; there are {', '.join(NAMES)}")
+        raise UserError(f"no task is called {name!r}{nearest(name, NAMES)}")
     task: Task = import_module(f"{__name__}.{name}").TASK
     return task

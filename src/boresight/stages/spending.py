@@ -1,13 +1,12 @@
 """What a server's answers cost, and may cost, in all attempts at a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from boresight.models.prices import Spending
+from boresight.models.cache import Cache
+from boresight.models.prices import NOTHING, Spending, parse_price, price_of
 
 
-def spending(model: str, price: str | None, most: float | None, paid: Path) -> "Spending":
+def spending(model: str, price: str | None, most: float | None, paid: Path) -> Spending:
     """Counts from what was paid before.
 
     Args:
@@ -18,8 +17,5 @@ def spending(model: str, price: str | None, most: float | None, paid: Path) -> "
     Raises:
         UserError: the price cannot be read, or there is a limit and no price.
     """
-    from boresight.models.cache import Cache
-    from boresight.models.prices import NOTHING, Spending, parse_price, price_of
-
     before = Cache(paid).tokens() if paid.exists() else NOTHING
     return Spending(parse_price(price) if price else price_of(model.partition("#")[2]), most, before)

@@ -1,0 +1,1 @@
+"""What `import boresight` offers: the stages for a notebook, as `docs/library.md` lists them."""
