@@ -1,9 +1,10 @@
 # make demo: set up, then run the whole flow.   make test: set up, then test.   make: check and test.
+# make docs: set up, then build the documentation's site, in build/site.
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: all setup demo check test test-slow benchmark
+.PHONY: all setup demo check test test-slow docs benchmark
 all: check test
 
 setup: $(READY)
@@ -31,6 +32,10 @@ test: setup
 
 test-slow: setup
 	$(PYTEST) -m "not gpu" --hypothesis-profile default
+
+# Read it in build/site, or with search: .venv/bin/mkdocs serve
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 benchmark: setup
 	$(BIN)/pip install -q -c constraints.txt -e '.[benchmark]'
