@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from boresight.lab import controls, ladder, long_data, methods, mixtures, samples, table1
-from boresight.lab.bench import SETTINGS
+from boresight.lab.bench import SETTINGS, Lab
 from boresight.lab.experiments import EXPERIMENTS, read_results, run_lab
 from boresight.pocket import conversations
 
@@ -44,3 +44,15 @@ def test_the_whole_laboratory_in_small(small: None, tmp_path: Path) -> None:
     assert all(result.claims and result.tables for result in results)
     maps = next(result for result in results if result.name == "long-data").figures
     assert len(maps) == 4
+
+
+def test_starting_over_forgets_runs_and_nothing_else(tmp_path: Path) -> None:
+    ours, others = tmp_path / "arms" / "ours", tmp_path / "arms" / "others"
+    for folder in (ours, others, tmp_path / "data"):
+        folder.mkdir(parents=True)
+    (ours / "run.json").write_text("{}")
+    (others / "thesis.txt").write_text("dear")
+    (tmp_path / "data" / "mine.jsonl").write_text("{}")
+    Lab("pocket", tmp_path).restart()
+    assert not ours.exists()
+    assert (others / "thesis.txt").exists() and (tmp_path / "data" / "mine.jsonl").exists()

@@ -4,6 +4,7 @@ What is there already is not done again, so experiments share arms, and an inter
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -20,11 +21,13 @@ from boresight.pocket.questions import grade
 from boresight.progress import counting
 from boresight.recipe import DataFile, Recipe
 from boresight.records import Conversation, read_records, write_records
-from boresight.runs import Run
+from boresight.runs import RECORD, Run
 from boresight.stages.training import train_recipe
 from boresight.train.saving import MODEL
 from boresight.train.settings import TrainSettings
 
+ARMS, ASKED, FOUND = "arms", "answers", "needles"
+"""Folders of run directories."""
 MAX_NEW_TOKENS = 32
 TEMPERATURE = 0.7
 """Of draws (In-Context Alignment, section 2.1)."""
@@ -76,16 +79,21 @@ class Lab(NamedTuple):
     directory: Path
 
     def written(self, name: str, conversations: Sequence[Conversation]) -> Path:
-        """A file of conversations, made unless it is there."""
+        """A file of conversations. Written anew each time: a run that read others notices."""
         path = self.directory / "data" / f"{name}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            write_records(path, conversations)
+        write_records(path, conversations)
         return path
+
+    def restart(self) -> None:
+        """Forget every run, and nothing else that lies there."""
+        for kind in (ARMS, ASKED, FOUND):
+            for record in (self.directory / kind).glob(f"*/{RECORD}"):
+                shutil.rmtree(record.parent)
 
     def fine_tuned(self, name: str, conversations: Path, max_length: int = 1024, **settings: Any) -> str:
         """The base fine-tuned on conversations, with SETTINGS but for those given; returns where it lies."""
-        run = self.directory / "arms" / name
+        run = self.directory / ARMS / name
         recipe = Recipe(
             model=self.base,
             max_length=max_length,
@@ -99,7 +107,7 @@ class Lab(NamedTuple):
         self, name: str, model: str, ways: Ways, questions: Path, draws: int = 0
     ) -> dict[str, list[LabAnswer]]:
         """A model's answers to every question, by the way of asking: greedy ones, or so many draws."""
-        run = self.directory / "answers" / name
+        run = self.directory / ASKED / name
         config = {"model": model, "ways": {n: w and w._asdict() for n, w in ways.items()}, "draws": draws}
         pools = {way.pool for way in ways.values() if way and way.pool}
         with Run(run, "answer", config, [questions, Path(resolve(model)), *sorted(pools)]) as kept:

@@ -41,6 +41,8 @@ def run_lab(base: str, directory: Path, names: Sequence[str] = (), force: bool =
     if unknown := [name for name in names if name not in EXPERIMENTS]:
         raise UserError(f"{unknown[0]}: no such experiment{nearest(unknown[0], EXPERIMENTS)}")
     lab = Lab(base, directory)
+    if force:
+        lab.restart()
     for name in names or EXPERIMENTS:
         run_experiment(lab, name, force)
     results = read_results(directory)

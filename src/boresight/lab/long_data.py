@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from boresight.lab.bench import CHAT, Lab
+from boresight.lab.bench import CHAT, FOUND, Lab
 from boresight.lab.result import Cell, Claim, Map, Result, Table, points, share
 from boresight.lab.samples import questions
 from boresight.pocket.conversations import LONG_WORDS, mixed_conversations
@@ -66,7 +66,7 @@ def recall(lab: Lab, name: str, model: str, lengths: str = LENGTHS, base: bool =
     """What a model finds of the needles; the run directory is read by the report too."""
     grid = grid_of(lengths, DEPTHS, samples=1, room=24, seed=0)
     asked = Asked(model, base=base)
-    return find_needles(asked, grid, str(needles(lab, base)), lab.directory / "needles" / name)
+    return find_needles(asked, grid, str(needles(lab, base)), lab.directory / FOUND / name)
 
 
 def long_data(lab: Lab) -> Result:

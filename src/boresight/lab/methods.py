@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boresight.lab.bench import CHAT, Lab
+from boresight.lab.bench import ARMS, CHAT, Lab
 from boresight.lab.long_data import SEED, recall
 from boresight.lab.result import Claim, Result, Table, points, share
 from boresight.lab.samples import questions
@@ -111,7 +111,7 @@ def _outcome(lab: Lab, name: str, method: Method) -> Outcome:
     model = lab.fine_tuned(
         f"methods-{slug}", conversations, max_length=4096, epochs=1, seed=SEED, **method.settings
     )
-    metrics = lab.directory / "arms" / f"methods-{slug}" / METRICS
+    metrics = lab.directory / ARMS / f"methods-{slug}" / METRICS
     seconds = sum(json.loads(line)["seconds"] for line in metrics.read_text().splitlines())
     (answers,) = lab.asked(f"methods-{slug}", model, CHAT, questions(lab, SEED)).values()
     needles = recall(lab, f"methods-{slug}", model, LENGTHS)

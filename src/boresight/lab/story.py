@@ -1,10 +1,9 @@
 """The story that `boresight demo` tells: vanilla, aligned in context, aligned by training; short and long."""
 
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from boresight.lab.bench import CHAT, Lab, LabAnswer, Way, Ways
+from boresight.lab.bench import ARMS, ASKED, CHAT, FOUND, Lab, LabAnswer, Way, Ways
 from boresight.lab.long_data import recall
 from boresight.pocket.conversations import held_out_conversations, mixed_conversations
 from boresight.pocket.pages import CUES
@@ -38,9 +37,9 @@ class Line(NamedTuple):
 
 def tell(output: Path, force: bool = False) -> list[Line]:
     """Run it all under `output` and write its report.html; what is done already is not done again."""
-    if force and output.exists():
-        shutil.rmtree(output)
     lab = Lab("pocket", output)
+    if force:
+        lab.restart()
     conversations = lab.written("conversations", mixed_conversations(CONVERSATIONS, LONG, 1))
     questions = lab.written("questions", held_out_conversations(QUESTIONS, seed=2))
     say(f"1  {CONVERSATIONS:,} conversations to learn from, {LONG} of them long; {10 * QUESTIONS} questions")
@@ -60,9 +59,9 @@ def tell(output: Path, force: bool = False) -> list[Line]:
         VANILLA: recall(lab, "vanilla", lab.base, LENGTHS, base=True),
         TRAINED: recall(lab, "trained", model, LENGTHS),
     }
-    names = {"vanilla", "in-context", "trained"}
-    runs = [path for kind in ("answers", "needles", "arms") for path in sorted((output / kind).iterdir())]
-    write_report([run for run in runs if run.name in names], output / "report.html")
+    names = ("vanilla", "in-context", "trained")
+    runs = [output / kind / name for kind in (ASKED, FOUND, ARMS) for name in names]
+    write_report([run for run in runs if run.exists()], output / "report.html")
     return [_line(system, by_way, found.get(system)) for system, by_way in answers.items()]
 
 
