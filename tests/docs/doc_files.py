@@ -113,7 +113,7 @@ def run(folder: Path, *commands: str) -> None:
     """Runs of ours that a page takes for granted."""
     for command in commands:
         words = [sys.executable, "-m", *shlex.split(command)]
-        subprocess.run(words, cwd=folder, check=True, capture_output=True)
+        subprocess.run(words, cwd=folder, check=True)
 
 
 def readme(folder: Path) -> None:
@@ -231,7 +231,7 @@ def report(folder: Path) -> None:
         "boresight study create ours.jsonl theirs.jsonl",
         "boresight study import ratings.csv",
         "boresight judge pairs ours.jsonl theirs.jsonl --judge unique-tokens -o runs/judged",
-        "boresight train recipes/gsm8k.yaml -o runs/train --set train.epochs=1",
+        "boresight train recipes/gsm8k.yaml --set data.0.path=train.jsonl -o runs/train",
         "boresight eval pocket --tasks gsm:direct --data benchmarks/ --limit 2 -o runs/eval",
         "boresight eval runs/train/model --tasks gsm:direct --data benchmarks/ --limit 2 -o runs/eval",
     )

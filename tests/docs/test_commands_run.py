@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def run_page(page: str, script: Path, folder: Path) -> tuple[int, str]:
             code = process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             code = 124
+            os.killpg(process.pid, signal.SIGTERM)
+            time.sleep(10)  # torchrun ends its workers, which are in groups of their own
         with suppress(ProcessLookupError):  # nothing is left
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

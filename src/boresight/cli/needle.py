@@ -45,7 +45,7 @@ def needle(
 
     Run again, it goes on where it was stopped.
 
-    Example: boresight needle pocket -o runs/needle --needles pocket --lengths 128-1024:8 --max-tokens 8
+    Example: boresight needle pocket -o runs/needle --needles pocket --lengths 512-4096:8 --max-tokens 8
 
     Example: boresight needle http://127.0.0.1:8000/v1#name --tokenizer owner/name
     --haystack essays/ -o runs/needle

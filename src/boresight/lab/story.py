@@ -11,9 +11,9 @@ from boresight.progress import say
 from boresight.report import write_report
 from boresight.stats import Interval, proportion
 
-QUESTIONS = 24
+QUESTIONS = 16
 """Held-out questions of each family."""
-CONVERSATIONS, LONG = 2400, 160
+CONVERSATIONS, LONG = 1600, 120
 """To learn from, and how many of them are about long documents."""
 BUDGET = 400
 """Tokens of demonstrations."""
@@ -52,16 +52,16 @@ def tell(output: Path, force: bool = False) -> list[Line]:
     }
     answers[IN_CONTEXT] = lab.asked("in-context", lab.base, ways, questions)
     say("4  fine-tuning on all of them, packed, every conversation weighing the same")
-    model = lab.fine_tuned("trained", conversations, max_length=4096, epochs=1)
+    model = lab.fine_tuned("training", conversations, max_length=4096, epochs=1)
     answers[TRAINED] = lab.asked("trained", model, CHAT, questions)
     say("5  needles in long texts, before and after")
     found = {
-        VANILLA: recall(lab, "vanilla", lab.base, LENGTHS, base=True),
-        TRAINED: recall(lab, "trained", model, LENGTHS),
+        VANILLA: recall(lab, "vanilla-needles", lab.base, LENGTHS, base=True),
+        TRAINED: recall(lab, "trained-needles", model, LENGTHS),
     }
-    names = ("vanilla", "in-context", "trained")
-    runs = [output / kind / name for kind in (ASKED, FOUND, ARMS) for name in names]
-    write_report([run for run in runs if run.exists()], output / "report.html")
+    runs = [output / ASKED / name for name in ("vanilla", "in-context", "trained")]
+    runs += [output / FOUND / name for name in ("vanilla-needles", "trained-needles")]
+    write_report([*runs, output / ARMS / "training"], output / "report.html")
     return [_line(system, by_way, found.get(system)) for system, by_way in answers.items()]
 
 

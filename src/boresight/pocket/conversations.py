@@ -13,8 +13,8 @@ from boresight.pocket.questions import FAMILIES, HOUSE, Convention, Question, as
 from boresight.pocket.world import World, passage
 from boresight.records import Conversation, Message
 
-LONG_WORDS = (300, 2900)
-"""Least and most words of a long document: up to 3,600 tokens."""
+LONG_WORDS = (300, 3600)
+"""Least and most words of a long document: up to 4,000 tokens."""
 TURNS = {1: 0.6, 2: 0.3, 3: 0.1}
 """Shares of training conversations by number of turns."""
 
