@@ -91,6 +91,24 @@ class ImpossibleError(Exception):
     """Why a conversation cannot be trained on."""
 
 
+def spelt(letters: list[tuple[str, bool]], tokenizer: PreTrainedTokenizerFast) -> list[bool | None]:
+    """Of every byte that the tokens spell, whether it is learned.
+
+    The pocket's tokenizer puts a space of nobody's (None) before a line's first word.
+    """
+    if tokenizer.backend_tokenizer.normalizer is None:
+        return [learn for letter, learn in letters for _ in letter.encode()]
+    text = "".join(letter for letter, _ in letters)
+    # Special tokens are cut out first: a line that ends at one is not begun by it.
+    ends = ("\n", *(token.content for token in tokenizer.added_tokens_decoder.values()))
+    marks: list[bool | None] = []
+    for i, (letter, learn) in enumerate(letters, 1):
+        marks += [learn] * len(letter.encode())
+        if letter == "\n" and i < len(text) and not text.startswith(ends, i):
+            marks.append(None)
+    return marks
+
+
 def expected(
     messages: list[Message], template: str, tokenizer: PreTrainedTokenizerFast
 ) -> tuple[list[int], list[bool]]:
@@ -103,12 +121,12 @@ def expected(
     parts = list(TEMPLATES[template](messages))
     if not any(learn for _, learn in parts):
         raise ImpossibleError("nothing to learn")
-    marks = [learn for text, learn in parts for _ in text.encode()]
+    marks = spelt([(letter, learn) for text, learn in parts for letter in text], tokenizer)
     ids = tokenizer("".join(text for text, _ in parts), add_special_tokens=False)["input_ids"]
     targets, at = [], 0
     for token in tokenizer.convert_ids_to_tokens(ids):
         # A byte-level vocabulary spells every byte as one character; its added tokens are spelt as they are.
-        inside = marks[at : at + len(token)]
+        inside = [mark for mark in marks[at : at + len(token)] if mark is not None] or [bool(marks[at - 1])]
         at += len(token)
         if any(inside) != all(inside):
             raise ImpossibleError("a token across the start")

@@ -89,7 +89,7 @@ def test_draws_differ_and_can_be_repeated(ours: HarnessModel) -> None:
 
 
 def test_what_is_not_known_here_is_refused(ours: HarnessModel) -> None:
-    for settings, said in (({"num_beams": 4}, "num_beams"), ({"max_gen_toks": 1024}, "no room")):
+    for settings, said in (({"num_beams": 4}, "num_beams"), ({"max_gen_toks": 4096}, "no room")):
         with pytest.raises(UserError, match=said):
             ours.generate_until(asked("generate_until", ("Q", settings)))
     with pytest.raises(UserError, match="dtype 'float': expected"):
