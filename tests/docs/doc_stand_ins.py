@@ -77,6 +77,18 @@ TABLE = (
     ),
     StandIn(r"--count 5000|--count 80", "--count 5", "480 questions take minutes", "docs/in_context.md"),
     StandIn(
+        r"^boresight lab -o runs/lab$",
+        "boresight lab --help",
+        "half an hour; tests/lab runs all of it in small",
+        "docs/lab.md",
+    ),
+    StandIn(
+        r"pocket build -o pocket-build --seed 0",
+        "pocket build -o pocket-build --seed 0 --tokens 8192",
+        "an hour of one core",
+        "docs/pocket.md",
+    ),
+    StandIn(
         r"messages hub:\S+", "messages conversations.jsonl", "no test machine reaches the hub", "docs/data.md"
     ),
     StandIn(r"gsm8k hub:\S+", "gsm8k train.jsonl", "no test machine reaches the hub", "docs/data.md"),
