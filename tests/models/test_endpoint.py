@@ -655,7 +655,8 @@ def test_a_server_of_transformers_answers_as_the_model_in_this_process_does(tmp_
     requests = [text("The old harbour"), text("Once upon a time"), text("Once", stop=(" page",))]
     command = [str(Path(sys.executable).parent / "transformers"), "serve", str(POCKET)]
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([*command, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log)
+        as_here = ("--port", str(port), "--device", "cpu", "--dtype", "float32")
+        process = subprocess.Popen([*command, *as_here], stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 120
         while "running on" not in (tmp_path / "log").read_text():

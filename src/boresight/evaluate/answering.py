@@ -13,6 +13,7 @@ from boresight.errors import UserError
 from boresight.evaluate.part_file import keeping, read_part
 from boresight.evaluate.posing import Posed, options, request
 from boresight.evaluate.task import Setting
+from boresight.models.endpoint import Endpoint
 from boresight.models.requests import Generation, Model, Scored, Scorer
 from boresight.records import Record
 
@@ -53,11 +54,28 @@ def ask(
             write(answer)
             kept[answer.id, answer.draw] = answer
 
-        _score(model, [p for p in posed if p.item.options and (p.item.id, 0) not in kept], keep, progress)
-        wanted = [(p, draw) for p in posed if not p.item.options for draw in range(setting.draws)]
-        left = [(p, draw) for p, draw in wanted if (p.item.id, draw) not in kept]
-        _generate(model, left, setting, seed, keep, progress)
+        wanted = draws(posed, setting)
+        left = [(each, draw) for each, draw in wanted if (each.item.id, draw) not in kept]
+        _score(model, [each for each, _ in left if each.item.options], keep, progress)
+        _generate(model, [pair for pair in left if not pair[0].item.options], setting, seed, keep, progress)
     return kept
+
+
+def draws(posed: Sequence[Posed], setting: Setting) -> list[tuple[Posed, int]]:
+    """All that is to be asked; an item whose options are scored is asked once."""
+    return [(each, draw) for each in posed for draw in range(1 if each.item.options else setting.draws)]
+
+
+def costs(model: Model, posed: Sequence[Posed], setting: Setting, seed: int) -> dict[str, Any]:
+    """What all of it `cost`, if it was asked of a server that keeps account; for a run's record."""
+    if not isinstance(model, Endpoint):
+        return {}
+    asked = (
+        options(each) if each.item.options else request(each, setting, draw, seed)
+        for each, draw in draws(posed, setting)
+    )
+    total = model.cost(asked)
+    return {"cost": {"total": total}} if total else {}
 
 
 def _score(

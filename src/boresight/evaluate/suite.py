@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from boresight.errors import UserError
-from boresight.evaluate.answering import Answers, Kept, ask
+from boresight.evaluate.answering import Answers, Kept, ask, costs, draws
 from boresight.evaluate.posing import Posed, Way, fewer_shots, pose, room_for_text
 from boresight.evaluate.summary import TaskAnswer, summarise
 from boresight.evaluate.task import Answered, Item, Room, Setting, Task, Tools, Verdict
@@ -76,11 +76,11 @@ def evaluate(
             f"{room.measure.unit}, of which the answer takes up to {wanted.settings.max_new_tokens}"
         )
     title = f"{wanted.task.name} {wanted.setting}"
-    draws = sum(1 if each.item.options else wanted.settings.draws for each in posed)
-    kept = ask(model, posed, wanted.settings, wanted.seed, directory, progress(title, draws))
+    total = len(draws(posed, wanted.settings))
+    kept = ask(model, posed, wanted.settings, wanted.seed, directory, progress(title, total))
     rows, counts = score(wanted, way.name, model.name, posed, kept, tools)
     write_records(directory / ANSWERS, rows)
-    return counts | {"too_long": too_long}
+    return counts | {"too_long": too_long} | costs(model, posed, wanted.settings, wanted.seed)
 
 
 def drawn(wanted: Wanted, room: Room) -> list[Item]:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,11 +188,17 @@ class Cache:
                 query = "UPDATE charges SET prompt_tokens = ?, new_tokens = ?, outcome = ? WHERE number = ?"
                 self._connection.execute(query, (*used, outcome, number))
 
-    def tokens(self) -> Tokens:
-        """What all attempts took that are charged for, those that gave no answer among them."""
-        query = "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(new_tokens), 0) FROM charges"
+    def tokens(self, keys: Collection[bytes] | None = None) -> Tokens:
+        """What all attempts took that are charged for, those that gave no answer among them.
+
+        Args:
+            keys: count attempts at these answers alone.
+        """
+        query = "SELECT key, sum(prompt_tokens), sum(new_tokens) FROM charges GROUP BY key"
         with self._lock, self._explained():
-            return Tokens(*self._connection.execute(query).fetchone())
+            rows = self._connection.execute(query).fetchall()
+        counted = [row for row in rows if keys is None or row[0] in keys]
+        return Tokens(sum(row[1] for row in counted), sum(row[2] for row in counted))
 
     def close(self) -> None:
         """Let go of the file."""

@@ -11,7 +11,7 @@ import asyncio
 import json
 import random
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from threading import local
 from types import TracebackType
@@ -165,6 +165,14 @@ class Endpoint:
         """
         require_first_tokens(requests)
         return _whole(asyncio.run(self._outcomes(requests, self._score_one, progress, scored)))
+
+    def cost(self, asked: Iterable[Asked]) -> dict[str, Any] | None:
+        """Tokens and dollars that answers to these took in all attempts, earlier runs' among them; None if
+        there is no cache, which knows of them."""
+        if self._cache is None:
+            return None
+        keys = {answer_key(self.url, self.name, each) for each in asked}
+        return self.spending.priced(self._cache.tokens(keys))
 
     async def _score_one(self, options: Options) -> Scored:
         answer = await self._answer(options)

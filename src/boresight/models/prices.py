@@ -137,14 +137,14 @@ class Spending:
     def as_json(self) -> dict[str, Any]:
         """Tokens and dollars: in `total`, what was paid before included; `paid` now, `estimated` of the
         requests at their worst; `saved` now, by answers paid for before."""
+        paid = {"requests": self.requests_paid, **self.priced(self.paid), "estimated": self.estimated}
+        saved = {"requests": self.requests_saved, **self.priced(self.saved)}
+        return {"total": self.priced(self.total), "paid": paid, "saved": saved, "limit": self.limit}
 
-        def described(tokens: Tokens) -> dict[str, Any]:
-            dollars = None if self.price is None else round(self.price.of(tokens), 6)
-            return {"prompt_tokens": tokens.prompt, "new_tokens": tokens.new, "dollars": dollars}
-
-        paid = {"requests": self.requests_paid, **described(self.paid), "estimated": self.estimated}
-        saved = {"requests": self.requests_saved, **described(self.saved)}
-        return {"total": described(self.total), "paid": paid, "saved": saved, "limit": self.limit}
+    def priced(self, tokens: Tokens) -> dict[str, Any]:
+        """Tokens and what they cost, for a run's record; dollars are None where no price is known."""
+        dollars = None if self.price is None else round(self.price.of(tokens), 6)
+        return {"prompt_tokens": tokens.prompt, "new_tokens": tokens.new, "dollars": dollars}
 
 
 def price_of(model: str) -> Price | None:
