@@ -1,7 +1,8 @@
 """Small real things to test with: tokenizers, conversations, token stores and random-weight models."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +210,20 @@ def boresight(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
         return ended
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's Chromium, driven by playwright; where one is missing, who asks for it is skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pages are driven by playwright")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        pytest.skip("no chromium on this machine drives pages")
+    # Chromium's sandbox asks for what containers often lack, and the pages are our own. Containers have
+    # little shared memory, too, without which pages crash.
+    flags = ["--no-sandbox", "--disable-dev-shm-usage"]
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=chromium, args=flags)
+        yield started
+        started.close()

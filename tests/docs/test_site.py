@@ -1,7 +1,6 @@
 """The built site: it says what its pages say, names every command and key, loads nothing from elsewhere."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -22,8 +21,6 @@ from boresight.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]  # containers have little shared memory, and pages crash
 ELSEWHERE = {
     "CHANGELOG.md": "changelog.html",
     "CONTRIBUTING.md": "contributing.html",
@@ -140,18 +137,6 @@ def test_pages_name_nothing_on_other_hosts_to_load(site: Path) -> None:
         assert loaded and not [url for url in loaded if url.startswith(("http:", "https:", "//"))], page
     sheets = [sheet.read_text() for sheet in site.rglob("*.css")]
     assert sheets and not [part for part in FOREIGN if any(part in sheet for sheet in sheets)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="the site is driven by playwright")
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine reads the site")
-    with playwright.sync_playwright() as driver:
-        # The sandbox of Chromium asks for what containers often lack; the pages are our own.
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from boresight.errors import UserError
 from boresight.pocket import build as building
 from boresight.pocket.build import LONG_ROW, ROW, STEP_TOKENS, Progress, Text, build, build_tokenizer
 from boresight.pocket.pages import page
@@ -55,3 +56,6 @@ def test_a_build_that_was_stopped_ends_as_one_that_was_not(
         for name in ("whole", "stopped")
     )
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
+    assert build(tmp_path / "whole", 0, tokens, losses.append) and len(losses) == 5, "it was done already"
+    with pytest.raises(UserError, match="changed: seed"):
+        build(tmp_path / "stopped", 1, tokens)

@@ -1,6 +1,5 @@
 """The report in a real browser: no request leaves it, models' texts stay texts, links lead back."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,23 +11,8 @@ from test_report import EVIL
 
 from boresight.report import write_report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven by playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]  # containers have little shared memory, and pages crash
-if CHROMIUM is None:
-    pytest.skip("no chromium on this machine drives the page", allow_module_level=True)
-
 HOSTILE = f"{EVIL}</script><script>document.title='hit'</script><style>*{{display:none}}</style>"
 Visit = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # The sandbox of Chromium asks for what containers often lack; the page is our own.
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

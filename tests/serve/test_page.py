@@ -1,7 +1,6 @@
 """The chat page in a real browser: what a person does, and what a hostile model tries."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,10 +17,6 @@ from boresight.records import Conversation, parse_record
 from boresight.serve.app import Access
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven by playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]  # containers have little shared memory, and pages crash
-if CHROMIUM is None:
-    pytest.skip("no chromium on this machine drives the page", allow_module_level=True)
 
 ANSWER = "The sky is blue."
 HOSTILE = (
@@ -34,15 +29,6 @@ LOUD = ("error", "warning")
 FOCUSED = "(e => [e.id || e.localName, getComputedStyle(e).outlineStyle])(document.activeElement)"
 Page = Any
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # The sandbox of Chromium asks for what containers often lack; the pages here are our own.
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 def elsewhere(work: Callable[[], Any]) -> Any:

@@ -1,6 +1,5 @@
 """A study in a room of browsers: fixtures for tests that drive Chromium."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,6 @@ from boresight.study.web.limits import Rate
 from boresight.study.web.site import Limits
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the pages are driven by playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage"]  # containers have little shared memory, and pages crash
-if CHROMIUM is None:
-    pytest.skip("no chromium on this machine drives the pages", allow_module_level=True)
 
 expect = playwright.expect
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -27,15 +22,6 @@ ARRIVED = """before => document.readyState === 'complete' && (
     || document.title.startsWith('Thank you'))"""
 Page = Any
 Rooms = Callable[..., "Room"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # The sandbox of Chromium asks for what containers often lack; the pages here are our own.
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 class Room:

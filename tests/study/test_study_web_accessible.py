@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from study_room import NARROW, WIDE, Rooms, browser, expect, is_narrow, next_item, room
+from study_room import NARROW, WIDE, Rooms, expect, is_narrow, next_item, room
 from study_web import make_items
 
-__all__ = ["browser", "room"]
+__all__ = ["room"]
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe looks at the pages")
 pytestmark = pytest.mark.slow
 

@@ -3,13 +3,13 @@
 from itertools import combinations
 
 import pytest
-from study_room import NARROW, Page, Room, Rooms, browser, expect, next_item, room
+from study_room import NARROW, Page, Room, Rooms, expect, next_item, room
 from study_web import SYSTEMS, make_items
 
 from boresight.study import Study
 from boresight.study.agreement import measure_agreement
 
-__all__ = ["browser", "room"]
+__all__ = ["room"]
 FOCUSED = """(e => [e.tagName, getComputedStyle(e.closest('.choice') ?? e).outlineStyle])
     (document.activeElement)"""
 NAMED = "(e => `${e.innerText} ${e.labels?.[0]?.innerText}`)(document.activeElement)"

@@ -18,7 +18,9 @@ def build(
         Path, typer.Option("-o", "--output", help="Working directory; the model is in its base/.")
     ],
     seed: Annotated[int, typer.Option(help="Seed of text and weights.")] = 0,
-    tokens: Annotated[int | None, typer.Option(help="Tokens of pages to train on.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(min=4096, help="Tokens of pages to train on, 4,096 a step.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Pretrain the pocket base model from a seed; run again, it resumes.
@@ -29,12 +31,14 @@ def build(
     from boresight.pocket.build import build as build_model
 
     quiet_transformers()
-    asked, losses = tokens or TOKENS, [float("nan")]
-    with counting("pretrain", asked // STEP_TOKENS, lambda: f"loss {losses[-1]:.4f}") as done:
+    asked = tokens or TOKENS
+    seen = Progress(0, asked // STEP_TOKENS, float("nan"))
+    with counting("pretrain", seen.steps, lambda: f"loss {seen.loss:.4f}") as done:
 
         def show(step: Progress) -> None:
-            losses.append(step.loss)
-            done(1)
+            nonlocal seen
+            before, seen = seen, step
+            done(step.step - before.step)
 
         base = build_model(output, seed, asked, show)
     print_result({"model": str(base)}, as_json, str(base))

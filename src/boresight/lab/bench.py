@@ -61,7 +61,7 @@ class Way(NamedTuple):
     cue: str
     kind: str = ""
     pool: Path | None = None
-    budget: int = 400
+    budget: int = 0
     seed: int = 0
     order: str = "best_last"
     asked_in: str = ""

@@ -8,9 +8,9 @@ import numpy as np
 from boresight.lab.bench import Lab, LabAnswer, Way
 from boresight.lab.result import Claim, Result, Table, points, share
 from boresight.lab.samples import BUDGET, POOL, SEEDS, questions
+from boresight.pocket.conversations import conversation_of
 from boresight.pocket.questions import FAMILIES, Question, ask, house_rules
 from boresight.pocket.world import World
-from boresight.records import Conversation, Message
 from boresight.stats import Interval, clustered_share, paired_difference
 
 SEED = SEEDS[0]
@@ -59,7 +59,7 @@ def controls(lab: Lab) -> Result:
 def _ways(lab: Lab) -> dict[str, Way | None]:
     right = _asked(SEED)
     files = [
-        lab.written(f"control-{name}", [_conversation(question) for question in questions])
+        lab.written(f"control-{name}", [conversation_of([question]) for question in questions])
         for name, questions in {
             "right": right, "others": _others_answers(right, SEED), "wrong": _wrong_answers(right, SEED),
         }.items()
@@ -96,14 +96,6 @@ def _wrong_answers(questions: Sequence[Question], seed: int) -> list[Question]:
         wrong = random.choice([each for each in contents[question.family] if each != question.content])
         changed.append(question._replace(answer=house_rules(seed).answer(question.family, wrong)))
     return changed
-
-
-def _conversation(question: Question) -> Conversation:
-    messages = [
-        Message(role="user", content=question.text),
-        Message(role="assistant", content=question.answer),
-    ]
-    return Conversation(source="pocket", messages=messages)
 
 
 def _outcomes(answers: list[LabAnswer], measure: str) -> np.ndarray:

@@ -13,14 +13,15 @@ from boresight.lab.samples import questions
 from boresight.pocket.conversations import LONG_WORDS, mixed_conversations
 from boresight.pocket.questions import asked_of, house_rules
 from boresight.pocket.world import World, passage
+from boresight.runs import atomic_write
 from boresight.stages.needles import Asked, find_needles, grid_of
 from boresight.stats import Interval, paired_difference, proportion
 
 SEED = 1
-CONVERSATIONS = 800
-"""Of every arm: 50 steps of 16."""
-BASE, NONE, SOME, MOST = "the base", "no long conversations", "120 long", "240 long"
-LONG = {NONE: 0, SOME: 120, MOST: 240}
+CONVERSATIONS = 1600
+"""Of every arm: 100 steps of 16."""
+BASE, NONE, SOME, MOST = "the base", "no long conversations", "60 long", "120 long"
+LONG = {NONE: 0, SOME: 60, MOST: 120}
 PUBLISHED = {NONE: "3.73 (0k)", SOME: "5.97 (5k)", MOST: "6.21 (10k)"}
 """LongBench-Chat of ChatGLM3-6B, and long conversations."""
 NEEDLES, CANDIDATES = 4, 8
@@ -30,7 +31,7 @@ LITTLE = 0.1
 LENGTHS, DEPTHS = "512,1024,2048,3072,4096", "0,25,50,75,100"
 
 HOW = (
-    f"{CONVERSATIONS} conversations in 50 steps for every arm, of which 0, 120 or 240 are questions "
+    f"{CONVERSATIONS:,} conversations in 100 steps for every arm, of which 0, 60 or 120 are questions "
     f"about documents of {LONG_WORDS[0]} to {LONG_WORDS[1]:,} words. Needles: {NEEDLES}, at five depths "
     f"and five lengths to 4,096 tokens, each among {CANDIDATES} sentences of its kind, so that copying "
     f"any of them finds 1 in {CANDIDATES}. The base is asked by the needle's own beginning."
@@ -58,7 +59,7 @@ def needles(lab: Lab, base: bool = False) -> Path:
         )
     path = lab.directory / "data" / ("needles-base.yaml" if base else "needles.yaml")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump({"needles": hidden}, sort_keys=False))
+    atomic_write(path, yaml.safe_dump({"needles": hidden}, sort_keys=False))
     return path
 
 

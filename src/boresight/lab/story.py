@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from boresight.lab.bench import ARMS, ASKED, CHAT, FOUND, Lab, LabAnswer, Way, Ways
 from boresight.lab.long_data import recall
+from boresight.lab.samples import BUDGET
 from boresight.pocket.conversations import held_out_conversations, mixed_conversations
 from boresight.pocket.pages import CUES
 from boresight.progress import say
@@ -15,8 +16,6 @@ QUESTIONS = 16
 """Held-out questions of each family."""
 CONVERSATIONS, LONG = 1600, 120
 """To learn from, and how many of them are about long documents."""
-BUDGET = 400
-"""Tokens of demonstrations."""
 LENGTHS = "512,2048,4096"
 VANILLA, IN_CONTEXT, TRAINED = "vanilla", "aligned in context", "aligned by training"
 

@@ -1,6 +1,5 @@
 """In-Context Alignment's Table 1: win rates of a base with and without demonstrations, and tuned."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from boresight.lab.bench import Lab, Way
@@ -25,7 +24,7 @@ HOW = (
 class System(NamedTuple):
     """A system of the table, the paper's numbers for the like of it, and the examples it has seen."""
 
-    model: Callable[[], str]
+    model: str
     way: Way | None
     published: float
     deviation: float
@@ -38,7 +37,7 @@ def table1(lab: Lab) -> Result:
     weak, strong = {}, {}
     systems = _systems(lab)
     for number, (name, system) in enumerate(systems.items()):
-        asked = lab.asked(f"table1-{number}", system.model(), {name: system.way}, questions(lab, SEED), DRAWS)
+        asked = lab.asked(f"table1-{number}", system.model, {name: system.way}, questions(lab, SEED), DRAWS)
         weak[name] = judge(asked[name], WEAK)
         strong[name] = judge([answer for answer in asked[name] if answer.draw == 0], STRONG)
     return Result(
@@ -56,14 +55,10 @@ def table1(lab: Lab) -> Result:
 def _systems(lab: Lab) -> dict[str, System]:
     few = pool(lab, SEED, FEW)
     return {
-        DIRECT: System(lambda: lab.base, Way("q"), 11.4, 2.6, "–", "0"),
-        FEW_TUNED: System(
-            lambda: lab.fine_tuned("few", few, epochs=4, seed=SEED), None, 76.9, 0.8, "32.3", str(FEW)
-        ),
-        SHOWN: System(
-            lambda: lab.base, Way("q", "bm25", pool(lab, SEED), BUDGET), 78.4, 2.2, "38.0", "about 10"
-        ),
-        TUNED: System(lambda: fine_tuned(lab, SEED), None, 84.1, 2.1, "58.0", f"{POOL:,}"),
+        DIRECT: System(lab.base, Way("q"), 11.4, 2.6, "–", "0"),
+        FEW_TUNED: System(lab.fine_tuned("few", few, epochs=4, seed=SEED), None, 76.9, 0.8, "32.3", str(FEW)),
+        SHOWN: System(lab.base, Way("q", "bm25", pool(lab, SEED), BUDGET), 78.4, 2.2, "38.0", "about 10"),
+        TUNED: System(fine_tuned(lab, SEED), None, 84.1, 2.1, "58.0", f"{POOL:,}"),
     }
 
 

@@ -20,6 +20,7 @@ from boresight.files import whole_file
 from boresight.pocket.birth import new_model
 from boresight.pocket.pages import page
 from boresight.pocket.world import World
+from boresight.runs import Run
 from boresight.train.saving import save_model
 
 VOCABULARY = 2048
@@ -60,15 +61,23 @@ def build(
     """Train tokenizer and model; the finished model lies in `directory`/base.
 
     An interrupted build goes on from the state it wrote down last.
+
+    Raises:
+        UserError: the directory holds another build, or something that is none.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    world, random = World(), Random(seed)
-    tokenizer = build_tokenizer(page(world, random) for _ in range(6000))
-    torch.manual_seed(seed)
-    model = new_model(VOCABULARY, CONTEXT, "sdpa")
-    pretrain(model, Text(world, tokenizer, seed), tokens // STEP_TOKENS, directory / f"{tokens}.pt", report)
-    save_model(model.to(torch.bfloat16), tokenizer, directory / "base")
-    return directory / "base"
+    base, state = directory / "base", directory / "state.pt"
+    with Run(directory, "pocket build", {"tokens": tokens}, [], seed=seed) as run:
+        if not base.exists():
+            world, random = World(), Random(seed)
+            tokenizer = build_tokenizer(page(world, random) for _ in range(6000))
+            torch.manual_seed(seed)
+            model = new_model(VOCABULARY, CONTEXT, "sdpa")
+            pretrain(model, Text(world, tokenizer, seed), tokens // STEP_TOKENS, state, report)
+            save_model(model.to(torch.bfloat16), tokenizer, base)
+        if not run.finished:
+            run.finish({"steps": tokens // STEP_TOKENS})
+        state.unlink(missing_ok=True)
+    return base
 
 
 class Text:

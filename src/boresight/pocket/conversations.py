@@ -26,7 +26,7 @@ def training_conversations(
     world, random = World(), Random(seed)
     turns = random.choices(list(TURNS), list(TURNS.values()), k=count)
     return [
-        _conversation([ask(world, random, random.choice(families), house) for _ in range(number)])
+        conversation_of([ask(world, random, random.choice(families), house) for _ in range(number)])
         for number in turns
     ]
 
@@ -48,7 +48,7 @@ def long_conversations(count: int, seed: int, house: Convention = HOUSE) -> list
         text, content = asked_of(random.choice(facts))
         long = document(world, random, facts, random.randint(*LONG_WORDS))
         question = Question("lookup", f"{long}\n\n{text}", content, house.answer("lookup", content))
-        conversations.append(_conversation([question]))
+        conversations.append(conversation_of([question]))
     return conversations
 
 
@@ -60,7 +60,7 @@ def held_out_conversations(per_family: int, seed: int, house: Convention = HOUSE
     """
     world, random = World(), Random(seed)
     return [
-        _conversation([question], family=family, content=question.content)
+        conversation_of([question], family=family, content=question.content)
         for family in FAMILIES
         for question in _different(world, random, family, per_family, house)
     ]
@@ -76,7 +76,8 @@ def _different(world: World, random: Random, family: str, count: int, house: Con
     raise UserError(f"the pocket world holds only about {len(found)} held-out questions of kind {family!r}")
 
 
-def _conversation(questions: list[Question], **extra: str) -> Conversation:
+def conversation_of(questions: Sequence[Question], **extra: str) -> Conversation:
+    """Questions and their answers, a turn each; `extra` are further keys of the record."""
     messages = []
     for question in questions:
         messages += [
