@@ -5,6 +5,8 @@ would end at inference, through its end-of-turn token. They are found as charact
 text, which is tokenised once. A conversation whose spans cannot be found exactly is refused.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
@@ -90,6 +92,13 @@ class Chat:
         end_of_turn = self._added.findall(rendered.text[slice(*rendered.spans[0])])[-1]
         ids = {self.tokenizer.convert_tokens_to_ids(end_of_turn), self.tokenizer.eos_token_id}
         return sorted(ids)
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of what decides a conversation's tokens: template, special tokens, tokenizer."""
+        tokenizer = self.tokenizer
+        decides = [tokenizer.chat_template, tokenizer.bos_token, tokenizer.eos_token, self._backend.to_str()]
+        return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
 
     def render(self, messages: Sequence[Message]) -> Rendered:
         """The text of a conversation with the spans of its targets.

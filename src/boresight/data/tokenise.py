@@ -42,7 +42,7 @@ def prepare(
     Raises:
         UserError: an input line is malformed, or no row is left; nothing stays behind.
     """
-    with whole_or_nothing(directory, {"max_length": max_length}, "conversation") as writer:
+    with whole_or_nothing(directory, _made_for(chat, max_length), "conversation") as writer:
         tokeniser = Tokeniser(chat, max_length)
         for batch in _batches(conversations, BATCH):
             writer.write(tokeniser(batch))
@@ -58,12 +58,30 @@ def prepare_file(path: Path, chat: Chat, directory: Path, max_length: int, engin
     Raises:
         UserError: as `prepare`, or the file is missing or empty.
     """
-    with whole_or_nothing(directory, {"max_length": max_length}, "conversation") as writer:
+    with whole_or_nothing(directory, _made_for(chat, max_length), "conversation") as writer:
         for block in engine.map(partial(_tokenise_piece, Tokeniser(chat, max_length)), cut(path)):
             writer.write(block)
         if not writer.counts.rows:
             raise UserError(f"{path}: the file is empty")
     return TokenStore(directory)
+
+
+def open_prepared(directory: Path, chat: Chat, max_length: int) -> TokenStore:
+    """The store at `directory`, if it is the one that `prepare_file` makes for this tokenizer and template.
+
+    Raises:
+        UserError: it was made for others, or is not finished.
+    """
+    store = TokenStore(directory)
+    wanted = _made_for(chat, max_length)
+    if differ := [name for name in wanted if store.manifest.get(name) != wanted[name]]:
+        what = "another tokenizer or template" if "chat" in differ else "another max_length"
+        raise UserError(f"{directory}: tokenised for {what} than the recipe's; tokenise again, or change it")
+    return store
+
+
+def _made_for(chat: Chat, max_length: int) -> dict[str, object]:
+    return {"max_length": max_length, "chat": chat.identity}
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from boresight.chat import Chat
 from boresight.data.documents import prepare_documents, read_documents
 from boresight.data.sources import Tally, import_file
-from boresight.data.store import TokenStore
-from boresight.data.tokenise import prepare
+from boresight.data.store import MANIFEST, TokenStore
+from boresight.data.tokenise import open_prepared, prepare
 from boresight.errors import UserError
 from boresight.models.load import (
     context_length,
@@ -87,10 +87,25 @@ def tokens(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, directory: Path) 
     if recipe.stage == "pretrain":
         documents = chain.from_iterable(islice(read_documents(f.path), f.limit) for f in recipe.data)
         return prepare_documents(documents, tokenizer, directory, recipe.max_length)
+    chat = Chat(tokenizer, recipe.template)
+    if prepared := _prepared(recipe):
+        store = open_prepared(prepared, chat, recipe.max_length)
+        directory.symlink_to(prepared.resolve())
+        return store
     tally = Tally()
     files = (islice(import_file(f.path, f.source, tally=tally), f.limit) for f in recipe.data)
-    chat = Chat(tokenizer, recipe.template)
     return prepare(chain.from_iterable(files), chat, directory, recipe.max_length, tally.dropped)
+
+
+def _prepared(recipe: Recipe) -> Path | None:
+    """The token store that is to be trained on, if the data is one."""
+    stores = [file.path for file in recipe.data if (file.path / MANIFEST).is_file()]
+    if stores and (len(recipe.data) > 1 or recipe.data[0].limit):
+        raise UserError(
+            f"{stores[0]}: a token store is trained on whole, and alone; "
+            "mix the conversations first, and tokenise the mixture"
+        )
+    return stores[0] if stores else None
 
 
 def describe_store(store: TokenStore) -> str:

@@ -336,7 +336,7 @@ def test_a_dry_run_asks_nothing_and_writes_nothing(run: Run, documents: Path, tm
     ("more", "message"),
     [
         (("--lengths", "odd"), "--lengths odd"),
-        (("--limit", "999"), "999 wanted"),
+        (("--min-length", "999"), "no documents of 999 to 1,000 tokens"),
         (("--price", "1"), "--price 1"),
         (("--prompts", "none.yaml"), "none.yaml"),
         (("--min-length", "100000"), "--min-length"),

@@ -30,7 +30,7 @@ SAMPLE = 2000
 
 
 class Wanted(NamedTuple):
-    """Which documents: of `low` through `high` tokens, `number` of them, spread as `lengths` says; none of
+    """Which documents: of `low` through `high` tokens, at most `number`, spread as `lengths` says; none of
     the sources in `exclude`, whatever their case."""
 
     low: int
@@ -63,17 +63,16 @@ def choose(
     Which are chosen follows from the seed and their texts, whatever files they stand in.
 
     Raises:
-        UserError: a file cannot be read, or there are fewer documents than wanted.
+        UserError: a file cannot be read, or no document can be used.
     """
     out = not_read(names)
     tokens, keys, read = _measure(read_all(names, licence), wanted, tokenizer, out, progress)
     ranges = parse_ranges(wanted.lengths, wanted.low, wanted.high)
     taken = draw(tokens, keys, len(tokens) if wanted.number is None else wanted.number, ranges)
-    if not len(taken) or len(taken) < (wanted.number or 0):
+    if not len(taken):
         why = ", ".join(f"{n:,} × {reason}" for reason, n in out.most_common())
         raise UserError(
-            f"{len(taken):,} documents of {wanted.low:,} to {wanted.high:,} tokens, {wanted.number or 'all'} "
-            f"wanted; left out: {why or 'nothing'}"
+            f"no documents of {wanted.low:,} to {wanted.high:,} tokens; left out: {why or 'nothing'}"
         )
     out[NOT_DRAWN] += len(tokens) - len(taken)
     chosen = dict(zip(keys[taken].tolist(), tokens[taken].tolist(), strict=True))
