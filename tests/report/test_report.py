@@ -315,6 +315,9 @@ def test_runs_of_one_name_are_told_apart_and_found_below_a_directory(tmp_path):
     paths = [write_answers(tmp_path / side / "answers", "m", {"s": 0.5}, range(6)) for side in "ab"]
     assert [source.name for source in open_runs(paths)] == ["a/answers", "b/answers"]
     assert [source.name for source in open_runs([tmp_path])] == ["a/answers", "b/answers"]
+    for step in ("step-1000", "step-500", "step-0"):
+        write_answers(tmp_path / "curve" / step, "m", {"s": 0.5}, range(6))
+    assert [source.name for source in open_runs([tmp_path / "curve"])] == ["step-0", "step-500", "step-1000"]
 
 
 def test_directories_that_cannot_be_shown_are_named(tmp_path):

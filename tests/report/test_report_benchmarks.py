@@ -17,7 +17,7 @@ from test_report import Page, words
 from boresight.errors import UserError
 from boresight.report import write_report
 from boresight.report.benchmarks import Benchmarks, Column, Result, System
-from boresight.report.comparison import as_csv, comparison_files, latex
+from boresight.report.comparison import BETWEEN, ROW, as_csv, comparison_files, latex
 from boresight.report.page import read_report
 from boresight.stats import Interval
 
@@ -117,6 +117,45 @@ def test_means_over_groups_are_shown_by_group(tmp_path: Path) -> None:
     found = benchmarks(tmp_path)
     assert found.breakdowns(found.columns[0]) == {"language": {"finnish": [(0.5, 2)], "korean": [(1.0, 1)]}}
     assert next(iter(found.results.values())).interval.value == pytest.approx(0.75)
+    write_eval(tmp_path, "other", "gsm", "cot", GSM)  # who was not asked has no column there
+    found = benchmarks(tmp_path)
+    assert found.breakdowns(found.columns[1])["language"]["korean"] == [(1.0, 1)]
+
+
+def test_averages_over_unlike_settings_are_not_held_against_each_other(two: Path, tmp_path: Path) -> None:
+    def said(path: Path) -> str:
+        write_report([path], tmp_path / "r.html")
+        return words(Page((tmp_path / "r.html").read_text()))
+
+    assert "mine (base) averages 50.0 %, and yours (base)" in said(two)
+    assert r"\textbf{50.0} \\" in latex(benchmarks(two))
+    write_eval(two, "third", "gsm", "cot", {"test-0": 0.0, "test-1": 1.0})
+    text = said(two)
+    assert "averages 50" not in text and "3 systems, 2 settings; mine (base) is what" in text
+    assert "over the settings that both were asked" in text
+    assert r"\textbf{50.0} \\" not in latex(benchmarks(two))
+
+
+def test_how_many_items_a_difference_is_over_is_said_where_the_baseline_lacks_some(
+    two: Path, tmp_path: Path
+) -> None:
+    few = write_eval(tmp_path, "few", "gsm", "cot", {name: GSM[name] for name in ("test-0", "test-1")})
+    for baseline, shown in (("few", True), ("yours", False)):
+        write_report([two, few], tmp_path / "r.html", baseline)
+        assert (" 2 items" in words(Page((tmp_path / "r.html").read_text()))) == shown
+
+
+def test_a_figure_has_room_for_the_results_there_are(two: Path) -> None:
+    def height(found: Benchmarks) -> float:
+        svg = ElementTree.fromstring(comparison_files(found, None, Path("f.svg"))[Path("f.svg")])
+        return float(svg.attrib["viewBox"].split()[3])
+
+    before = benchmarks(two)
+    write_eval(two, "third", "gsm", "cot", GSM)
+    after = benchmarks(two)
+    assert height(after) - height(before) == ROW + 18 * (-(-3 // 2) - 1)  # a row, and a line of the legend
+    write_eval(two, "third", "bbh", "cot", {"navigate-1": 1.0})
+    assert height(benchmarks(two)) - height(after) == ROW + BETWEEN
 
 
 def test_models_that_end_alike_and_ways_of_asking_are_told_apart(tmp_path: Path) -> None:
@@ -170,6 +209,11 @@ def test_the_latex_is_balanced_whatever_a_model_is_called(two: Path) -> None:
     cells = [line.replace(r"\&", "").count("&") for line in lines if line.endswith(r"\\")]
     assert len(cells) == 5 and cells[1:] == [3] * 4  # system, two settings, the average
     assert r"\textbf{50.0}$^\dagger$" in text and "next" in text
+    for name in ("[x] y", "*x"):  # after a line break LaTeX would take these for what it is to do
+        write_eval(two, name, "gsm", "cot", GSM)
+    assert not any(
+        line.startswith(("[", "*")) for line in latex(benchmarks(two, baseline="yours")).splitlines()
+    )
 
 
 def test_figures_are_files_of_their_kind_with_colours_of_their_own(two: Path) -> None:

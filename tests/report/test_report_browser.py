@@ -1,5 +1,6 @@
 """The report in a real browser: no request leaves it, models' texts stay texts, links lead back."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,6 +116,70 @@ def test_tables_are_sorted_by_a_heading(html: Path, visit: Visit) -> None:
     table.locator("button[data-sort='1']").click()
     up = [text.split(" ")[0] for text in table.locator("tbody th").all_inner_texts()]
     assert names == ["one", "two"] == down and up == ["two", "one"]
+
+
+def test_names_are_sorted_up_first_and_numbers_in_names_as_numbers(tmp_path: Path, visit: Visit) -> None:
+    for step in (1000, 0, 500):
+        write_eval(tmp_path / "eval", f"step-{step}", "mmlu", "0-shot", {"s-0": 1.0})
+    write_report([tmp_path / "eval" / f"step-{step}" for step in (1000, 0, 500)], tmp_path / "r.html")
+    table = visit(tmp_path / "r.html").locator("#benchmarks table").first
+    table.locator("button[data-sort='0']").click()
+    names = [text.split(" ")[0] for text in table.locator("tbody th").all_inner_texts()]
+    assert names == ["step-0", "step-500", "step-1000"]
+
+
+def test_the_keyboard_stays_where_it_is_when_items_are_drawn_anew(html: Path, visit: Visit) -> None:
+    page = visit(html)
+
+    def on() -> str:
+        return str(page.evaluate("document.activeElement.textContent"))
+
+    page.locator("#items-head button").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#items-head th[aria-sort=ascending]")
+    page.wait_for_function("document.activeElement.tagName === 'BUTTON'")
+    assert on() == "one (base)"
+    page.locator("#items-rows a").first.focus()
+    chosen = on()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#item .answer")
+    page.wait_for_function("document.activeElement.tagName === 'A'")
+    assert on() == chosen
+    page.locator("#item header a", has_text="after").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(f"document.querySelector('#item header a').textContent !== '{chosen}'")
+    page.wait_for_function("document.activeElement.tagName === 'A'")
+    assert on() == "after →"
+
+
+def test_of_many_draws_the_first_of_each_system_come_first_and_most_are_folded(
+    tmp_path: Path, visit: Visit
+) -> None:
+    for model in ("one", "two"):
+        run = write_eval(tmp_path / "eval", model, "humaneval", "pass@1", {"x": 0.0})
+        row = json.loads((run / "answers.jsonl").read_text())
+        rows = [json.dumps(row | {"draw": draw, "output": f"{model} {draw}"}) for draw in range(20)]
+        (run / "answers.jsonl").write_text("\n".join(rows) + "\n")
+    write_report([tmp_path / "eval"], tmp_path / "r.html")
+    page = visit(tmp_path / "r.html", "#set=humaneval+pass%401&id=x")
+    page.wait_for_selector("#item .answer")
+    texts = page.locator("#item .answer > .text").all_text_contents()
+    assert texts == [f"{model} {draw}" for draw in range(20) for model in ("one", "two")]
+    assert page.locator("#item .answer:visible").count() == 12
+    page.click("text=28 more")
+    assert page.locator("#item .answer:visible").count() == 40
+
+
+def test_on_paper_no_table_is_cut(tmp_path: Path, visit: Visit) -> None:
+    for number in range(14):
+        name = f"some-organisation-with-a-long-name-and-model-number-{number}"
+        for task, setting in (("mmlu", "0-shot"), ("tydiqa", "gold passage")):
+            write_eval(tmp_path / "eval", name, task, setting, {"a-0": 1.0, "b-0": 0.0})
+    write_report([tmp_path / "eval"], tmp_path / "r.html")
+    page = visit(tmp_path / "r.html", viewport={"width": 717, "height": 1000})
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.scrollWidth") == 717
 
 
 def test_narrow_and_wide_nothing_stands_over_the_edge(html: Path, visit: Visit) -> None:

@@ -10,6 +10,8 @@ from test_report import EVIL, Page, words
 from boresight.errors import UserError
 from boresight.evaluate.ratings import compare, read_ratings
 from boresight.report import write_report
+from boresight.report.costs import Cost, read_costs, total
+from boresight.report.source import open_runs
 
 VERDICTS = [(f"p{i}", order, float(i % 3 > 0)) for i in range(9) for order in ("ab", "ba")]
 
@@ -34,9 +36,21 @@ def ratings(path: Path, models: list[str], preferences: list[float]) -> Path:
 
 def test_wins_and_what_the_order_did_are_those_of_the_run(tmp_path: Path) -> None:
     text = said(tmp_path, write_judged(tmp_path, [*VERDICTS, ("p9", "ab", None), ("p9", "ba", 1.0)]))
+    assert "ours has a win rate of 66.7 % against theirs, by gpt." in text
     assert "ours against theirs" in text and "66.7 / 0.0 / 33.3" in text  # p0, p3 and p6 are lost
     assert "50.0 22.7–77.3 100.0 70.1–100.0 9 1 not read" in text
     assert "1,200" in text and "0.50" in text  # the cost
+
+
+def test_what_all_runs_cost_is_a_sum_even_if_one_does_not_know(tmp_path: Path) -> None:
+    runs = [
+        write_record(tmp_path / str(n), "judge pairs", {}, {"results": [], "canaries": [], "cost": {"total": {
+            "prompt_tokens": 10, "new_tokens": 1, "dollars": dollars}}})
+        for n, dollars in enumerate((0.5, None, 0.004))
+    ]  # fmt: skip
+    costs = read_costs(open_runs(runs))
+    assert total(costs) == Cost("all together", 30, 3, 0.504, more=True)
+    assert total(costs[::2]) == Cost("all together", 20, 2, 0.504)
 
 
 def test_judges_beside_people_agree_as_agreement_says(tmp_path: Path) -> None:
@@ -95,8 +109,8 @@ def test_results_of_a_study_are_shown_and_no_rater_is_named(tmp_path: Path) -> N
     assert "fine <b> A 80.0 %" in text and "Ada" not in text
 
 
-def test_files_that_are_none_of_a_study_are_refused(tmp_path: Path) -> None:
-    for content, why in (("{}", "neither what `boresight study results"), ("{", "no readable JSON")):
+def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
+    for content, why in (("{}", "not what `boresight study results"), ("{", "no readable JSON")):
         (tmp_path / "odd.json").write_text(content)
         with pytest.raises(UserError, match=why):
             write_report([tmp_path / "odd.json"], tmp_path / "r.html")
@@ -104,7 +118,7 @@ def test_files_that_are_none_of_a_study_are_refused(tmp_path: Path) -> None:
 
 def test_a_map_of_needles_is_drawn_with_what_was_found(tmp_path: Path) -> None:
     cells = [{"length": n, "depth": d, "recall": d / 100, "n": 1} for n in (500, 900) for d in (0, 50, 100)]
-    counts = {"cells": cells, "unit": "tokens", "found": 2, "total": 6, "ci95": [0.1, 0.7]}
+    counts = {"cells": cells, "unit": "tokens", "found": 2, "total": 6, "ci95": [0.1, 0.7], "copied": 0.5}
     runs = [
         write_record(tmp_path / name, "needle", {"model": f"m/{name}"}, counts) for name in ("one", "two")
     ]
@@ -127,7 +141,10 @@ def test_a_map_of_needles_is_drawn_with_what_was_found(tmp_path: Path) -> None:
         for tag, a in page.elements
         if tag == "svg" and "recall in percent" in (a["aria-label"] or "")
     ]
+    assert "one found 2 of 6 needles. two found 2 of 6" in words(page)
     assert len(maps) == 2 and "500 tokens: 0 50 100" in (maps[0] or "")
-    assert "2 of 6 wholly found (95 % interval 10.0–70.0 %)" in words(page)
+    assert "2 of 6 wholly found (95 % interval 10.0–70.0 %); a sentence like it came back in 50.0 %" in words(
+        page
+    )
     ids = page.values("id")
     assert len(ids) == len(set(ids))

@@ -14,7 +14,7 @@ def report(
         list[Path],
         typer.Argument(
             help="Run directories, or directories above some; and files of `study results --json`, "
-            "`study agreement --json` and `study export`."
+            "`study agreement --json`, `study export` and `data describe --json`."
         ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file.")] = Path("report.html"),
@@ -33,11 +33,8 @@ def report(
 
     Example: boresight report runs/eval --baseline "pocket (base)" --table table.tex --figure figure.svg
     """
-    from boresight.files import check_outputs
     from boresight.report import write_report
 
-    outputs = [path for path in (output, table, figure) if path]
-    check_outputs(outputs, [path for path in runs if path.is_file()])
     write_report(runs, output, baseline, table, figure)
     result = {"report": str(output)}
     result |= {name: str(path) for name, path in (("table", table), ("figure", figure)) if path}

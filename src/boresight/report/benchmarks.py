@@ -178,15 +178,21 @@ class Benchmarks:
         above = sqrt(sum((i.high - i.value) ** 2 for i, _ in known)) / len(known)
         return Paired(Interval(value, value - below, value + above), sum(each.items for each in known))
 
+    def asked(self, column: Column) -> list[System]:
+        """Systems that have a result in a setting."""
+        return [system for system in self.names if (system, column) in self.results]
+
     def breakdowns(self, column: Column) -> dict[str, dict[str, list[tuple[float, int] | None]]]:
-        """By kind of group with several and by group, each system's quoted score and number of items."""
+        """By kind of group with several and by group, the quoted score and number of items of each system
+        asked."""
         found: dict[str, dict[str, list[tuple[float, int] | None]]] = {}
-        for place, system in enumerate(self.names):
-            result = self.results.get((system, column))
-            for kind, groups in (result.told["by"] if result else {}).items():
+        asked = self.asked(column)
+        for place, system in enumerate(asked):
+            result = self.results[system, column]
+            for kind, groups in result.told["by"].items():
                 for group, means in groups.items():
-                    row = found.setdefault(kind, {}).setdefault(group, [None] * len(self.names))
-                    if result and (value := means.get(result.told["headline"])) is not None:
+                    row = found.setdefault(kind, {}).setdefault(group, [None] * len(asked))
+                    if (value := means.get(result.told["headline"])) is not None:
                         row[place] = value, means["n"]
         return {kind: groups for kind, groups in found.items() if len(groups) > 1}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -18,15 +18,18 @@ from boresight.report.svg import PAGE, PAPER, Palette, draw, picture
 from boresight.report.text import label, percent, visible
 from boresight.study.spreadsheet import inert
 
-WIDTH = 560
+WIDTH = 460
 ROW, BETWEEN, AROUND = 13, 16, 74
 """Units of the view box: of a system's interval, between columns' groups of them, and around all."""
-BESIDE = 22
+BESIDE = 18
 """Letters of names of which two have room beside each other."""
+LOOKS = "os^vP"
+"""Of systems' points, the next where all colours are taken."""
 PERCENT = FuncFormatter(lambda value, _: f"{value:.3g} %")
-SPECIAL = re.compile(r"[\\{}$&#^_%~]")
-"""What LaTeX does not take for itself."""
+SPECIAL = re.compile(r"[\\{}$&#^_%~\[*]")
+"""What LaTeX does not take for itself; the last two would be an option of the line break before."""
 COMMANDS = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"}
+COMMANDS |= {"[": "{[}", "*": "{*}"}
 TITLES = {"mmlu": "MMLU", "gsm": "GSM", "bbh": "BBH", "tydiqa": "TyDiQA", "humaneval": "HumanEval"}
 TITLES |= {"toxigen": "ToxiGen", "truthfulqa": "TruthfulQA", "truthfulqa_mc": "TruthfulQA MC"}
 Make = Callable[[Benchmarks], bytes]
@@ -95,7 +98,7 @@ def _latex_row(found: Benchmarks, system: System) -> Iterator[str]:
     if found.averages:
         average = found.averages.get(system)
         every = {each["value"] for each in found.averages.values()}
-        best = max(every) if len(every) > 1 else None
+        best = max(every) if len(every) > 1 and len(found.entered) == 1 else None
         yield _bold(percent(average["value"]), average["value"] == best) if average else "--"
 
 
@@ -166,7 +169,26 @@ def dots_picture(found: Benchmarks, kind: Literal["svg", "png"]) -> bytes:
 
 def _height(found: Benchmarks) -> int:
     legend = 18 * -(-len(found.names) // _legend_columns(found))
-    return AROUND + legend + len(found.columns) * (ROW * len(found.names) + BETWEEN)
+    return AROUND + legend + ROW * len(found.results) + BETWEEN * len(found.columns)
+
+
+class Places(NamedTuple):
+    """How far down each result is, and each column's middle and end: it has room for whom it holds."""
+
+    heights: dict[tuple[System, Column], float]
+    middles: list[float]
+    ends: list[float]
+
+
+def _places(found: Benchmarks) -> Places:
+    places, top = Places({}, [], []), 0.0
+    for column in found.columns:
+        asked = found.asked(column)
+        places.heights.update({(system, column): top + ROW * (n + 0.5) for n, system in enumerate(asked)})
+        places.middles.append(top + ROW * len(asked) / 2)
+        places.ends.append(top + ROW * len(asked) + BETWEEN / 2)
+        top += ROW * len(asked) + BETWEEN
+    return places
 
 
 def _legend_columns(found: Benchmarks) -> int:
@@ -174,28 +196,27 @@ def _legend_columns(found: Benchmarks) -> int:
 
 
 def _paint(found: Benchmarks, colours: Palette, axes: Axes) -> None:
-    systems = list(found.names)
-    step = ROW * len(systems) + BETWEEN
-    for number, system in enumerate(systems):
+    heights, middles, ends = _places(found)
+    for number, system in enumerate(found.names):
         colour = colours.series[number % len(colours.series)]
         rows = [
-            (place * step + ROW * (number + 0.5), [100 * end for end in result.interval])
-            for place, column in enumerate(found.columns)
-            if (result := found.results.get((system, column)))
+            (heights[system, column], [100 * end for end in found.results[system, column].interval])
+            for column in found.columns
+            if (system, column) in heights
         ]
         for y, (_, low, high) in rows:
             axes.plot([low, high], [y, y], color=colour, linewidth=1.8, solid_capstyle="round")
         values, ys = [value for _, (value, _, _) in rows], [y for y, _ in rows]
         name = label(found.names[system], 40)
-        look = "o" if system != found.base else "D"
+        look = LOOKS[number // len(colours.series) % len(LOOKS)] if system != found.base else "D"
         axes.plot(values, ys, look, color=colour, markersize=6, label=name, clip_on=False)
-    for place in range(1, len(found.columns)):
-        axes.axhline(place * step - BETWEEN / 2, color=colours.grid, linewidth=0.8)
+    for end in ends[:-1]:
+        axes.axhline(end, color=colours.grid, linewidth=0.8)
     names = [label(f"{title(column.task)} {column.setting}", 34) for column in found.columns]
-    axes.set_yticks([place * step + (step - BETWEEN) / 2 for place in range(len(names))], names)
+    axes.set_yticks(middles, names)
     axes.tick_params(axis="y", length=0, pad=10, labelcolor=colours.ink, labelsize=12)
     axes.set_xlim(0, 100)
-    axes.set_ylim(len(names) * step - BETWEEN / 2, -BETWEEN / 2)
+    axes.set_ylim(ends[-1], -BETWEEN / 2)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", visible=True)
     axes.xaxis.set_major_formatter(PERCENT)

@@ -8,12 +8,13 @@ from boresight.report.source import Source
 
 class Cost(NamedTuple):
     """Tokens and dollars in all attempts of a run, or of all of them; dollars are None where no price is
-    known."""
+    known, and `more` says that some are not in them."""
 
     name: str
     prompt_tokens: int
     new_tokens: int
     dollars: float | None
+    more: bool = False
 
 
 def read_costs(sources: Iterable[Source]) -> list[Cost]:
@@ -27,12 +28,12 @@ def read_costs(sources: Iterable[Source]) -> list[Cost]:
 
 
 def total(costs: list[Cost]) -> Cost:
-    """Of all; without dollars if those of one are not known."""
-    dollars = [cost.dollars for cost in costs]
-    known = [each for each in dollars if each is not None]
+    """Of all."""
+    known = [cost.dollars for cost in costs if cost.dollars is not None]
     return Cost(
         "all together",
         sum(cost.prompt_tokens for cost in costs),
         sum(cost.new_tokens for cost in costs),
-        sum(known) if len(known) == len(dollars) else None,
+        sum(known) if known else None,
+        more=len(known) < len(costs),
     )

@@ -74,7 +74,7 @@ def loss_figure(run: TrainRun) -> Markup:
         axes.plot(steps, smoothed, color=SERIES[0], linewidth=2.2, label="smoothed")
         if held_out:
             axes.plot(*zip(*held_out, strict=True), "o-", color=SERIES[1], markersize=5, label="held out")
-        axes.legend(loc="upper right", labelcolor=MUTED)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, labelcolor=MUTED)
         _step_axes(axes, 5)
 
     alt = f"Training loss over {len(steps)} steps: smoothed, from {smoothed[0]:.3g} to {smoothed[-1]:.3g}"

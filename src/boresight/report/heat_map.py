@@ -30,8 +30,8 @@ def heat_map(cells: Cells, title: str, unit: str) -> str:
     return document(str(heat_map_inline(cells, title, unit)))
 
 
-def heat_map_inline(cells: Cells, title: str, unit: str) -> Markup:
-    """The same as a part of a page; `title` is unique in it."""
+def heat_map_inline(cells: Cells, title: str, unit: str, titled: bool = True) -> Markup:
+    """The same as a part of a page; `title` is unique in it, and not drawn if it stands above already."""
     mean = sum(cells.values()) / len(cells)
     columns = {
         length: " ".join(f"{100 * cells[key]:.0f}" for key in sorted(cells) if key[0] == length)
@@ -39,7 +39,8 @@ def heat_map_inline(cells: Cells, title: str, unit: str) -> Markup:
     }
     said = "; ".join(f"{length:,} {unit}: {column}" for length, column in columns.items())
     alt = f"{title}: recall in percent by depth, {100 * mean:.0f} in the mean. {said}"
-    return draw(partial(_paint, cells, title, unit, PAGE), alt, f"heat map {title}", *_size(cells))
+    paint = partial(_paint, cells, title if titled else "", unit, PAGE)
+    return draw(paint, alt, f"heat map {title}", *_size(cells))
 
 
 def heat_map_png(cells: Cells, title: str, unit: str, dots: int = 144) -> bytes:
@@ -70,7 +71,8 @@ def _paint(cells: Cells, title: str, unit: str, colours: Palette, axes: Axes) ->
     _label(axes, [f"{depth} %" for depth in depths], "y")
     axes.set_xlabel(f"length, {unit}")
     axes.set_ylabel("depth of the needle")
-    axes.set_title(f"{label(title, 40)}: recall in %", loc="left", color=colours.ink, pad=12)
+    heading = f"{label(title, 40)}: recall in %" if title else "Recall in %"
+    axes.set_title(heading, loc="left", color=colours.ink, pad=12)
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)

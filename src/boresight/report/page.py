@@ -15,15 +15,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from boresight.errors import UserError
-from boresight.files import whole_file
+from boresight.files import check_outputs, whole_file
 from boresight.report import benchmarks as benchmark_runs
 from boresight.report import comparison, costs, figures, text
 from boresight.report.answers import AnswerRun, by_family, difference, read_answers
 from boresight.report.benchmarks import Benchmarks, Told
+from boresight.report.given import Given, read_given
 from boresight.report.heat_map import heat_map_inline
 from boresight.report.item_sets import of_benchmarks, of_held_out, of_needles, of_ratings
 from boresight.report.items import ItemSet, embed
-from boresight.report.judged import PAIRS, RATE, People, judges_and_people, read_people, read_rating_rows
+from boresight.report.judged import PAIRS, RATE, judges_and_people, read_rating_rows
 from boresight.report.judged_items import of_judged
 from boresight.report.samples import choose_samples
 from boresight.report.source import Source, open_runs, short_names
@@ -42,7 +43,7 @@ class Report:
     told: list[Told]
     benchmarks: Benchmarks | None
     held_out: Benchmarks | None
-    people: People
+    given: Given
 
     @property
     def compared(self) -> Benchmarks | None:
@@ -55,7 +56,7 @@ class Report:
 
 
 def read_report(given: Sequence[Path], baseline: str | None = None) -> Report:
-    """Read run directories, and files of `boresight study`.
+    """Read run directories, and files that say what a study or data hold.
 
     Args:
         baseline: the system of which benchmarks, or the run of which held-out answers, are what others are
@@ -65,9 +66,9 @@ def read_report(given: Sequence[Path], baseline: str | None = None) -> Report:
         UserError: a directory is no run, or not one of a known kind, or a file cannot be read.
     """
     is_file = [path.is_file() for path in given]
-    people = read_people([path for path, is_one in zip(given, is_file, strict=True) if is_one])
+    from_files = read_given([path for path, is_one in zip(given, is_file, strict=True) if is_one])
     directories = [path for path, is_one in zip(given, is_file, strict=True) if not is_one]
-    sources = open_runs(directories) if directories or not people else []
+    sources = open_runs(directories) if directories or not given else []
     trained = [read_training(source) for source in sources if source.command == "train"]
     answered = [read_answers(source) for source in sources if source.command == "answer"]
     told = list(benchmark_runs.read_told(sources))
@@ -77,7 +78,7 @@ def read_report(given: Sequence[Path], baseline: str | None = None) -> Report:
     held_out = benchmark_runs.of_held_out(answered, base)
     if baseline is not None and not scored and not held_out:
         raise UserError(f"--baseline {baseline}: there are no systems to compare")
-    return Report(sources, trained, answered, told, scored, held_out, people)
+    return Report(sources, trained, answered, told, scored, held_out, from_files)
 
 
 def default_baseline(trained: list[TrainRun], answered: list[AnswerRun]) -> str | None:
@@ -98,8 +99,10 @@ def write_report(
     appears whole or not at all. Returns what was read.
 
     Raises:
-        UserError: as `read_report`, or there is nothing to compare; then nothing is written.
+        UserError: as `read_report`, a file cannot be written, or there is nothing to compare; then nothing is
+            written.
     """
+    check_outputs(filter(None, (out, table, figure)), filter(Path.is_file, given))
     report = read_report(given, baseline)
     made = {out: render(report).encode(), **comparison.comparison_files(report.compared, table, figure)}
     for path, content in made.items():
@@ -139,8 +142,9 @@ def render(report: Report) -> str:
         needles=report.of("needle"),
         needle_map=needle_map,
         model_names=model_names(report),
-        people=report.people,
-        beside=judges_and_people(report.sources, report.people),
+        people=report.given.people,
+        beside=judges_and_people(report.sources, report.given.people),
+        data=report.given.data,
         costs=costs.read_costs(report.sources),
         cost_total=costs.total,
         sets=sets,
@@ -165,7 +169,7 @@ def item_sets(report: Report) -> Iterator[ItemSet]:
     yield from of_held_out(report.answered)
     yield from map(of_judged, report.of(PAIRS, RATE))
     yield from map(of_needles, report.of("needle"))
-    yield from of_ratings(read_rating_rows(report.people))
+    yield from of_ratings(read_rating_rows(report.given.people))
 
 
 def model_names(report: Report) -> dict[str, str]:
@@ -179,4 +183,4 @@ def model_names(report: Report) -> dict[str, str]:
 def needle_map(source: Source) -> Markup:
     """The heat map of a run of needles."""
     cells = {(cell["length"], cell["depth"]): cell["recall"] for cell in source.counts["cells"]}
-    return heat_map_inline(cells, source.name, source.counts["unit"])
+    return heat_map_inline(cells, source.name, source.counts["unit"], titled=False)

@@ -1,6 +1,7 @@
 """Run directories as the report finds them."""
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,16 +95,21 @@ def open_runs(runs: list[Path]) -> list[Source]:
 
 
 def _records(given: Path) -> list[tuple[Path, dict[str, Any]]]:
-    below = [] if (given / RECORD).exists() else sorted(path.parent for path in given.rglob(RECORD))
+    below = [] if (given / RECORD).exists() else [path.parent for path in given.rglob(RECORD)]
     if below:
         # What lies there besides may be of any kind; a run that the page has no part for is still listed.
-        return [(path, _record(path)) for path in below]
+        return [(path, _record(path)) for path in sorted(below, key=_by_number)]
     record = _record(given)
     if record["command"] not in KINDS:
         raise UserError(
             f"{given}: a run of {record['command']!r}; the report shows those of {', '.join(KINDS)}"
         )
     return [(given, record)]
+
+
+def _by_number(path: Path) -> list[str | int]:
+    """Checkpoint 500 comes before 1000."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", str(path))]
 
 
 def _record(directory: Path) -> dict[str, Any]:

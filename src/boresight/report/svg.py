@@ -117,8 +117,8 @@ def inline(svg: str, alt: str, width: int, height: int) -> Markup:
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'<g id="[^"]*"', "<g", body)  # the same in every figure, and nothing refers to them
     body = COLOUR.sub(lambda found: f"{found[1]}: var(--{VARIABLES[found[2]]})", body)
-    head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">').format(width, height, visible(alt))
-    return head + Markup(body.strip())
+    head = Markup('<svg viewBox="0 0 {} {}" style="--units:{}" role="img" aria-label="{}">')
+    return head.format(width, height, width, visible(alt)) + Markup(body.strip())
 
 
 def document(svg: str) -> str:

@@ -3,6 +3,7 @@
 (() => {
   const ROWS = 12;
   const LONG = 700;
+  const CARDS = 12;
   const get = (id) => document.getElementById(id);
 
   function make(tag, attributes = {}, ...children) {
@@ -17,17 +18,20 @@
   function sortRows(button) {
     const head = button.closest("th");
     const body = button.closest("table").tBodies[0];
-    const down = head.getAttribute("aria-sort") === "descending" ? 1 : -1;
-    for (const other of button.closest("thead").querySelectorAll("th")) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", down < 0 ? "descending" : "ascending");
     const value = (row) => {
       const cell = row.cells[Number(button.dataset.sort)];
       return cell.dataset.value === undefined ? cell.textContent.trim() : Number(cell.dataset.value);
     };
+    // Names go from A to Z at first, numbers from the greatest down.
+    const named = [...body.rows].some((row) => row.cells[Number(button.dataset.sort)].tagName === "TH");
+    const before = head.getAttribute("aria-sort");
+    const down = (before ? before === "descending" : named) ? 1 : -1;
+    for (const other of button.closest("thead").querySelectorAll("th")) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", down < 0 ? "descending" : "ascending");
     const blank = (found) => typeof found === "string" && !/[^\s–]/.test(found);
     const compare = (a, b) => {
       if (blank(a) || blank(b)) return blank(a) - blank(b);
-      return down * (typeof a === "number" ? a - b : String(a).localeCompare(String(b)));
+      return down * (typeof a === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
     };
     body.append(...[...body.rows].sort((a, b) => compare(value(a), value(b))));
   }
@@ -122,7 +126,7 @@
 
   function heading(columns, state, grouped) {
     const cells = columns.map(([name], place) => {
-      const button = make("button", { type: "button" }, make("bdi", {}, name));
+      const button = make("button", { type: "button", "data-key": `sort ${place}` }, make("bdi", {}, name));
       const own = String(place + 1);
       button.addEventListener("click", () => {
         go({ ...state, sort: state.sort === own ? `-${own}` : state.sort === `-${own}` ? "" : own, page: 0 });
@@ -139,7 +143,7 @@
     const grouped = index.groups.some((group) => group);
     const rows = places.slice(first, first + ROWS).map((place) => {
       const id = index.ids[place];
-      const link = make("a", { href: address({ ...state, id }) }, make("bdi", {}, id));
+      const link = make("a", { href: address({ ...state, id }), "data-key": `row ${id}` }, make("bdi", {}, id));
       const cells = index.values.map((column, number) =>
         make("td", { class: "n" }, shownValue(column[place], about.columns[number][1])));
       const row = make("tr", {}, make("th", { scope: "row" }, link),
@@ -179,7 +183,8 @@
     const look = said.good === undefined ? "" : said.good ? "good" : "bad";
     const mark = said.good === undefined ? "" : said.good ? "✓ " : "✗ ";
     const facts = (said.facts ?? []).map(([name, fact]) =>
-      make("div", {}, make("dt", {}, name), make("dd", { dir: "auto" }, fact)));
+      make("div", fact.length > 60 ? { class: "wide-fact" } : {}, make("dt", {}, name),
+        make("dd", { dir: "auto" }, fact)));
     const asked = said.prompt && make("details", { class: "asked" }, make("summary", {}, "asked in other words"),
       ...messages(said.prompt));
     return make("div", { class: `answer series-${(number % 6) + 1}` },
@@ -190,11 +195,27 @@
       facts.length ? make("dl", { class: "facts" }, ...facts) : null, asked || null);
   }
 
+  // First what each said first: of twenty draws the others' first ones do not stand far below.
+  function inTurn(said, names) {
+    const turns = new Map();
+    const turn = said.map((each) => {
+      turns.set(each.by, (turns.get(each.by) ?? -1) + 1);
+      return turns.get(each.by);
+    });
+    const order = said.map((_, place) => place);
+    order.sort((a, b) => turn[a] - turn[b] || names.indexOf(said[a].by) - names.indexOf(said[b].by));
+    return order.map((place) => said[place]);
+  }
+
   function cards(title, said, spoken) {
     if (!said.length) return [];
     const names = [...new Set(said.map((each) => each.by))];
+    const shown = (spoken ? inTurn(said, names) : said).map((each) => card(each, names.indexOf(each.by), spoken));
+    const more = shown.slice(CARDS);
     return [make("h3", { class: "cards" }, title),
-      make("div", { class: "answers" }, ...said.map((each) => card(each, names.indexOf(each.by), spoken)))];
+      make("div", { class: "answers" }, ...shown.slice(0, CARDS)),
+      more.length ? make("details", { class: "more-cards" }, make("summary", {}, `${more.length} more`),
+        make("div", { class: "answers" }, ...more)) : ""];
   }
 
   async function drawItem(number, index, places, state) {
@@ -205,7 +226,7 @@
     const step = (by, word) => {
       const next = places[at + by];
       return at < 0 || next === undefined ? null : make("a", { href: address({ ...state,
-        id: index.ids[next], page: Math.floor((at + by) / ROWS) }) }, word);
+        id: index.ids[next], page: Math.floor((at + by) / ROWS) }), "data-key": word }, word);
     };
     const references = item.references.map((text) => textBlock(text));
     return get("item").replaceChildren(
@@ -214,6 +235,12 @@
       ...messages(item.prompt),
       references.length ? make("div", { class: "reference" }, make("span", {}, "right"), make("div", {}, ...references)) : "",
       ...cards("Answers", item.answers, true), ...cards("Verdicts", item.verdicts, false));
+  }
+
+  // What the keyboard was on is drawn anew, and the keyboard stays on it.
+  function focusAgain(key) {
+    const same = get("items").querySelector(`[data-key="${CSS.escape(key)}"]`);
+    (same ?? get("item").querySelector("a"))?.focus({ preventScroll: true });
   }
 
   let sets = [];
@@ -237,6 +264,7 @@
     if (document.activeElement !== get("items-q")) get("items-q").value = state.q;
     get("items-show").value = ["differ", "missing"].includes(state.show) ? state.show : "all";
     get("items-note").textContent = about.note;
+    const held = document.activeElement.dataset.key;
     drawList(about, index, places, state);
     current = state;
     if (state.id === null) get("item").replaceChildren();
@@ -244,6 +272,7 @@
       await drawItem(number, index, places, state);
       if (asked && mine === latest) get("item").scrollIntoView({ block: "nearest" });
     }
+    if (held && mine === latest) focusAgain(held);
   }
 
   let current = readState();
