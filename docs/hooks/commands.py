@@ -20,7 +20,9 @@ INTRODUCTION = """# Command line
 
 What `boresight COMMAND --help` says, on pages. `--json`, where there is one, prints one document on
 standard output; messages and progress go to standard error. A mistake in what was asked ends with exit
-code 2 and one line that names it.
+code 2 and one line that names it; work that failed and may go better next time, with 1.
+`boresight --install-completion` teaches your shell the commands, their options, and the names they take:
+of sources, tasks, presets, rubrics.
 """
 
 

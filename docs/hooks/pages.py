@@ -17,6 +17,9 @@ PAGES = {
 FILES = {page: path for path, page in PAGES.items()}
 TABLE_ROW = re.compile(r"^\|.*$", re.MULTILINE)
 CODE = re.compile(r"`[^`]*`")
+CELL = re.compile(r"<td.*?</td>", re.DOTALL)
+CELL_CODE = re.compile(r"<code>[^<]*</code>")
+JOINT = re.compile(r"(?<=\w)[_/](?=\w)")
 LINK = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 
 
@@ -31,6 +34,11 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """A page's text as the site's Markdown needs it: of code in tables, pipes are not escaped."""
     rows = TABLE_ROW.sub(lambda row: CODE.sub(lambda code: code[0].replace(r"\|", "|"), row[0]), markdown)
     return LINK.sub(lambda link: lead(link, page.file.src_uri), rows)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """The same with names in tables that break between their words: columns are narrower than they are."""
+    return CELL.sub(lambda cell: CELL_CODE.sub(lambda code: JOINT.sub(r"\g<0><wbr>", code[0]), cell[0]), html)
 
 
 def lead(link: re.Match[str], here: str) -> str:

@@ -34,7 +34,7 @@ ADDED = {"headerlink", "filename"}
 LOADING = ("src", "srcset", "href", "data", "poster")
 """Attributes that name what a page loads by itself, but for the href of links."""
 FOREIGN = ("@import", "url(http", 'url("http', "url(//")
-VOID = {"img", "input", "br", "hr", "link", "meta", "source"}
+VOID = {"img", "input", "br", "hr", "link", "meta", "source", "wbr"}
 
 
 class Outline(NamedTuple):
@@ -69,7 +69,7 @@ class Reader(HTMLParser):
             self.outline.anchors.append(values.get("id", ""))
         if tag not in VOID:
             self._open.append(own)
-        if tag not in ("em", "strong", "code", "a", "span"):
+        if tag not in ("em", "strong", "code", "a", "span", "wbr"):
             self._text.append(" ")
 
     def handle_endtag(self, tag: str) -> None:
