@@ -8,8 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "boresight"
 ROOMS = [
-    "errors", "files", "settings_file", "records", "runs", "stats", "chat", "models", "data", "train",
-    "incontext", "evaluate", "serve", "study", "report", "pocket", "recipe", "progress", "stages",
+    "errors", "extras", "files", "settings_file", "records", "runs", "stats", "chat", "models", "data",
+    "train", "incontext", "evaluate", "serve", "study", "report", "pocket", "recipe", "progress", "stages",
     "lab", "library", "cli", "__main__",
 ]  # fmt: skip
 """From the top down: a room imports only from itself and from those before it."""

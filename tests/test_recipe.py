@@ -50,6 +50,12 @@ def test_overrides_reach_any_depth_and_paths_in_them_start_here(tmp_path: Path) 
         (("max_length: 512", "max_length: many"), 3, "max_length"),
         (("source: gsm8k", "source: gsm9k"), 5, "did you mean 'gsm8k'?"),
         (("path: rows", "file: rows"), 5, "valid are limit, path, source"),
+        (("path: rows.jsonl", "path: hub:openai/gsm8k#main"), 5, "data.0.path: a run trains on files"),
+        (
+            ("data:\n  - {source: gsm8k, path: rows.jsonl}", "data: 5"),
+            4,
+            "data: Input should be a valid list",
+        ),
         (("epochs: 1", "epoch: 1"), 7, "did you mean 'epochs'?"),
         (("epochs: 1", "epochs: 0"), 7, "train.epochs"),
         (("learning_rate: 1.0e-3", "learning_rate: fast"), 8, "train.learning_rate"),

@@ -15,13 +15,7 @@ from warnings import filterwarnings
 if TYPE_CHECKING:
     from boresight.errors import UserError
     from boresight.library.data import describe, read_conversations, show_targets
-    from boresight.library.measures import (
-        evaluate_model,
-        find_needles,
-        judge_pairs,
-        win_rates,
-        write_report,
-    )
+    from boresight.library.measures import evaluate_model, find_needles, judge_pairs, win_rates, write_report
     from boresight.library.models import align_model, generate, load_model
     from boresight.library.training import plan_training, train_model
     from boresight.records import Conversation, Message, write_records
@@ -55,13 +49,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    for place, names in _PLACES.items():
-        if name in names:
-            # Of transformers' own bars, which notebooks are not shown.
-            filterwarnings("ignore", "IProgress not found")
-            return getattr(import_module(f"boresight.{place}"), name)
-    raise AttributeError(f"module 'boresight' has no attribute {name!r}")
+if not TYPE_CHECKING:  # A type checker that saw this would take any name for one of ours.
+
+    def __getattr__(name: str) -> Any:
+        for place, names in _PLACES.items():
+            if name in names:
+                # Of transformers' own bars, which notebooks are not shown.
+                filterwarnings("ignore", "IProgress not found")
+                return getattr(import_module(f"boresight.{place}"), name)
+        raise AttributeError(f"module 'boresight' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

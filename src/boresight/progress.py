@@ -12,16 +12,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from boresight.train.metrics import StepMetrics
 
 
@@ -70,7 +64,7 @@ def counting(
     title: str, total: int | None, note: Callable[[], str] = lambda: ""
 ) -> Iterator[Callable[[int], None]]:
     """A progress bar with a note; the block calls what it is given with how many more are done."""
-    with _progress(TextColumn("{task.fields[note]}")) as progress, _line() as line:
+    with _progress("{task.fields[note]}") as progress, _line() as line:
         task = progress.add_task(title, total=total, note=note())
 
         def show(done: int) -> None:
@@ -84,12 +78,8 @@ def counting(
 @contextmanager
 def training() -> Iterator[Callable[["StepMetrics"], None]]:
     """Progress of a training run: step, loss, target tokens a second, time left."""
-    with (
-        _progress(
-            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} target tokens/s")
-        ) as bar,
-        _line() as line,
-    ):
+    last = "loss {task.fields[loss]:.4f}  {task.fields[speed]:,.0f} target tokens/s"
+    with _progress(last) as bar, _line() as line:
         task = bar.add_task("train", total=None, loss=float("nan"), speed=0.0)
         rates: list[float] = []
 
@@ -105,14 +95,24 @@ def training() -> Iterator[Callable[["StepMetrics"], None]]:
         yield show
 
 
-def _progress(last: TextColumn) -> Progress:
+def _progress(last: str) -> "Progress":
+    """A bar, with `last` behind it."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        last,
+        TextColumn(last),
         console=console,
         disable=not console.is_terminal,
     )
@@ -122,48 +122,38 @@ def _line() -> AbstractContextManager[Callable[[str], None]]:
     """Tells, where no bar is drawn, how far it is."""
     if console.is_terminal or console.quiet:
         return nullcontext(lambda text: None)
-    return _notebook_line() if console.is_jupyter else _lines_of_a_log()
+    if console.is_jupyter:
+        return _now_and_then(_notebook_line(), EVERY, at_once=True)
+    return _now_and_then(say, PAUSE, at_once=False)
 
 
 @contextmanager
-def _lines_of_a_log() -> Iterator[Callable[[str], None]]:
-    """A line every `PAUSE` seconds, and one at the end of what took so long."""
-    said, shown, at = "", "", monotonic()
+def _now_and_then(
+    show: Callable[[str], None], every: float, at_once: bool
+) -> Iterator[Callable[[str], None]]:
+    """Shows what is said every so many seconds; what was said last in any case, if anything was shown."""
+    said, shown, at = "", "", 0.0 if at_once else monotonic()
 
     def write(text: str) -> None:
         nonlocal said, shown, at
         said = text
-        if monotonic() - at >= PAUSE:
+        if monotonic() - at >= every:
             shown, at = said, monotonic()
-            say(shown)
+            show(shown)
 
     try:
         yield write
     finally:
         if shown and said != shown:
-            say(said)
+            show(said)
 
 
-@contextmanager
-def _notebook_line() -> Iterator[Callable[[str], None]]:
-    """One line of a notebook's output that is written over, and in the end says what was last said."""
+def _notebook_line() -> Callable[[str], None]:
+    """Writes over one line of a notebook's output."""
     from IPython.display import display
 
     handle = display({"text/plain": ""}, raw=True, display_id=True)
-    said, shown, at = "", "", 0.0
-
-    def write(text: str) -> None:
-        nonlocal said, shown, at
-        said = text
-        if monotonic() - at >= EVERY:
-            shown, at = said, monotonic()
-            handle.update({"text/plain": shown}, raw=True)
-
-    try:
-        yield write
-    finally:
-        if said != shown:
-            handle.update({"text/plain": said}, raw=True)
+    return lambda text: handle.update({"text/plain": text}, raw=True)
 
 
 def quiet_transformers() -> None:

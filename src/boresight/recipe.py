@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from boresight.chat import Template
+from boresight.data.hub import PREFIX, below
 from boresight.data.sources import SOURCES
 from boresight.errors import UserError
 from boresight.settings_file import load_settings, nearest
@@ -28,12 +29,21 @@ class DataFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     path: Path
-    """The file; a relative path starts at the recipe's directory, or, set on the command line, here."""
+    """The file, or a token store of `boresight data tokenise`, alone; a relative path starts at the recipe's
+    directory, or, set on the command line, here."""
     source: str = "messages"
     """Its format: `messages` for our own records, or a source's name. Documents to pretrain on are a `.txt`
     file or JSON Lines with a `text`, and need none."""
     limit: Positive | None = None
     """Only the first so many conversations or documents."""
+
+    @field_validator("path")
+    @classmethod
+    def _lies_here(cls, path: Path) -> Path:
+        if str(path).startswith(PREFIX):
+            get = f"boresight data import SOURCE {path} -o data.jsonl"
+            raise ValueError(f"a run trains on files, which it knows again; first `{get}`")
+        return path
 
     @field_validator("source")
     @classmethod
@@ -85,9 +95,10 @@ def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
     """
 
     def start_at_the_recipe(values: dict[str, Any]) -> None:
-        for file in values.get("data") or []:
-            if isinstance(file, dict) and isinstance(file.get("path"), str):
-                file["path"] = str(path.parent / Path(file["path"]).expanduser())
+        data = values.get("data")
+        for file in data if isinstance(data, list) else []:
+            if isinstance(file, dict) and "path" in file:
+                file["path"] = below(path.parent, file["path"])
 
     return load_settings(path, Recipe, overrides, start_at_the_recipe)
 

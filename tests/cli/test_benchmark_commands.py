@@ -141,6 +141,8 @@ def test_the_harness_logs_are_taken_over(boresight: Run, tmp_path: Path) -> None
     lines = [json.dumps(sample | {"doc_id": n, "acc": n % 2, "f1": 1.0}) for n in range(4)]
     log.write_text("\n".join(lines))
     (row,) = boresight("score", "lm-eval", log, "-o", tmp_path / "run", "--json").json["results"]
+    again = boresight("score", "lm-eval", log, "-o", tmp_path / "run", "--json")
+    assert again.json["results"] == [row] and "already done" in again.stderr
     assert (row["task"], row["model"], row["n"]) == ("arc_easy", "my__model", 4)
     assert row["headline"] == "acc" and row["scores"]["acc"]["value"] == 0.5
     assert "── arc_easy-0" in boresight("eval", "show", tmp_path / "run", "--wrong").stdout

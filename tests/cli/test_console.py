@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from boresight.cli import main
-from boresight.cli.console import printable, say
+from boresight.progress import printable, say
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def without(monkeypatch: pytest.MonkeyPatch, **found: str | None) -> None:
             raise PackageNotFoundError(name)
         return other
 
-    monkeypatch.setattr(doctor, "version", told)
+    monkeypatch.setattr("importlib.metadata.version", told)
 
 
 def test_tells_what_is_here(boresight: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

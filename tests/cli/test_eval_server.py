@@ -22,6 +22,7 @@ def test_a_server_that_fails_under_a_limit(boresight: Run, tmp_path: Path) -> No
         early = len(server.paid)
         done = boresight(*arguments, "--max-cost", "10").json
         again = boresight(*arguments).json
+        told = boresight(*(each for each in arguments if each != "--json")).stdout
         report = boresight("report", output, "-o", tmp_path / "report.html")
     assert stopped.returncode == 1 and "higher limit goes on" in stopped.stderr
     assert 0 < early < len(server.paid) and set(server.paid.values()) == {1}
@@ -34,4 +35,5 @@ def test_a_server_that_fails_under_a_limit(boresight: Run, tmp_path: Path) -> No
     assert all(total["prompt_tokens"] > total["new_tokens"] > 0 for total in totals)
     prices = [(t["prompt_tokens"] + 2 * t["new_tokens"]) / 1e6 for t in totals]
     assert [total["dollars"] for total in totals] == [round(price, 6) for price in prices]
+    assert told.count("paid in all: ") == 2 and f"{totals[0]['new_tokens']:,} written, $" in told
     assert report.returncode == 0 and 'id="cost"' in (tmp_path / "report.html").read_text()

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from boresight.cli import main
-from boresight.cli import plan as command
 
 Run = Callable[..., tuple[int, str, str]]
 RECIPE = """\
@@ -124,7 +123,7 @@ def test_ranks_that_share_a_micro_batch_count_once(recipe: Path, lengths: Path, 
 def test_of_very_many_sequences_some_stand_for_all(
     recipe: Path, lengths: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "MOST", 16)
+    monkeypatch.setattr("boresight.stages.batches.MOST", 16)
     _, out, err = run(recipe, "--lengths", lengths, "--json")
     assert of(out)["sequences"] == 16
     assert "32 sequences: 16 of them, drawn at random, stand for all" in err

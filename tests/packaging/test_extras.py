@@ -1,6 +1,7 @@
 """What is imported is declared; and without its extra a command says in one line what to install."""
 
 import ast
+import runpy
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -107,3 +108,15 @@ def test_the_harness_is_a_library_and_says_so_when_imported(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "lm_eval", None)
     with pytest.raises(UserError, match=r"^lm_eval is not installed: pip install 'boresight\[harness\]'$"):
         import_module("boresight.evaluate.harness")
+
+
+def test_the_harness_s_command_line_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "boresight.evaluate.harness", raising=False)
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("boresight.evaluate.harness", run_name="__main__")
+    assert ended.value.code == 2
+    said = "boresight: lm_eval is not installed: pip install 'boresight[harness]'\n"
+    assert capsys.readouterr() == ("", said)

@@ -59,3 +59,6 @@ def test_a_build_that_was_stopped_ends_as_one_that_was_not(
     assert build(tmp_path / "whole", 0, tokens, losses.append) and len(losses) == 5, "it was done already"
     with pytest.raises(UserError, match="changed: seed"):
         build(tmp_path / "stopped", 1, tokens)
+    started_over = list[Progress]()
+    build(tmp_path / "stopped", 1, LONG_ROW, started_over.append, force=True)
+    assert [each.step for each in started_over] == [1]

@@ -193,6 +193,13 @@ def test_keys_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
             read_keys(wrong)
 
 
+def test_a_port_is_taken_while_models_load_and_who_comes_waits() -> None:
+    with bind("127.0.0.1", 0) as first:
+        with pytest.raises(UserError, match="--port"):
+            bind("127.0.0.1", first.getsockname()[1])
+        socket.create_connection(first.getsockname(), timeout=5).close()
+
+
 def test_what_cannot_be_served(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="--port"):
         bind("127.0.0.1", taken.getsockname()[1])

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from boresight import extras
 from boresight.data.store import TokenStore
 from boresight.errors import UserError
-from boresight.models import load
 from boresight.models.load import POCKET, load_config, load_model
 from boresight.train.attention import NAME
 from boresight.train.batch import collate
@@ -240,7 +240,7 @@ def test_a_missing_peft_is_one_clear_line(
     def absent(name: str) -> None:
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr(load, "import_module", absent)
+    monkeypatch.setattr(extras, "import_module", absent)
     for needs_it in (
         lambda: add_adapters(make_model(), Lora()),
         lambda: load_model(str(tmp_path / "adapter"), "sdpa"),

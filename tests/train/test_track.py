@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from boresight import extras
 from boresight.errors import UserError
-from boresight.models import load
 from boresight.train.metrics import StepMetrics
 from boresight.train.track import tracker
 
@@ -188,7 +188,7 @@ def test_a_missing_package_is_one_clear_line(
     def absent(package: str) -> None:
         raise ModuleNotFoundError(package)
 
-    monkeypatch.setattr(load, "import_module", absent)
+    monkeypatch.setattr(extras, "import_module", absent)
     with pytest.raises(UserError) as refusal, tracker([name], tmp_path, RECIPE, 0):
         pass
     assert str(refusal.value) == f"{name} is not installed: pip install 'boresight[track]'"

@@ -33,11 +33,12 @@ from boresight.cli import (
     train,
     winrate,
 )
-from boresight.cli.console import print_result, printable, say
+from boresight.cli.console import print_result
 from boresight.cli.groups import Group
 from boresight.cli.options import AsJson
 from boresight.errors import Interrupted, Unfinished, UserError
 from boresight.files import DISK
+from boresight.progress import printable, say
 
 WELCOME = """\
 boresight aligns pretrained language models to follow instructions, and measures what changed.

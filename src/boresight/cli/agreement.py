@@ -16,8 +16,7 @@ def agreement(
     a: Annotated[Path, typer.Argument(help="Ratings or judgments, JSON Lines, or CSV with id and score.")],
     b: Annotated[Path, typer.Argument(help="The same items rated by another.")],
     field: Annotated[
-        str | None,
-        typer.Option(help="The column, or key of answers. Default: score, or preference."),
+        str | None, typer.Option(help="The column, or key of answers. Default: score, or preference.")
     ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,

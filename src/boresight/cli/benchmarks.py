@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from boresight.cli.console import printable
+from boresight.cli import costs
+from boresight.progress import printable
 
 Data = Annotated[
     list[str] | None,
@@ -65,3 +66,5 @@ def _lines(row: dict[str, Any]) -> Iterator[str]:
     ):
         if count:
             yield f"    {count:,} {said}"
+    if "cost" in row:
+        yield f"    {costs.in_all(row['cost']['total'])}"

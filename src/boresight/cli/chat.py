@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import console, quiet_transformers
-from boresight.cli.options import ContextLength, Preset, PresetOverrides, ServersTokenizer, TokenTimeout
+from boresight.cli.options import (
+    ContextLength,
+    Model,
+    Preset,
+    PresetOverrides,
+    ServersTokenizer,
+    TokenTimeout,
+)
 from boresight.errors import Unfinished, UserError
+from boresight.progress import console, quiet_transformers, working
 
 if TYPE_CHECKING:
     from asyncio import Runner
@@ -29,9 +36,7 @@ FIRST_LINE = 80
 
 
 def chat(
-    model: Annotated[
-        str, typer.Argument(help="A directory, a hub id, pocket, or a server: http://host:8000/v1#NAME")
-    ],
+    model: Model,
     demonstrations: Annotated[
         str | None, typer.Option(help="A conversations file, or a preset that brings its own, as urial.")
     ] = None,
@@ -55,19 +60,19 @@ def chat(
     """
     from asyncio import Runner
 
-    from boresight.cli.talk import Settings, open_chatting, open_continuing
-    from boresight.models.open import is_url
+    from boresight.cli.talk import Chatting, Settings, open_continuing
+    from boresight.models.open import is_url, named
 
     if demonstrations is None and (preset != "default" or set_):
         raise UserError("--preset and --set say how demonstrations are shown; give --demonstrations POOL")
     quiet_transformers()
     settings = Settings(temperature, max_tokens, timeout)
-    with console.status("loading"):
+    with working("loading"):
         answerer: Answerer
         if is_url(model) and demonstrations is None:
             if tokenizer or context:
                 raise UserError("--tokenizer and --context go with --demonstrations; the server itself chats")
-            answerer = open_chatting(model, settings)
+            answerer = Chatting(*named(model), settings)
         else:
             answerer = open_continuing(
                 model, demonstrations, preset, set_ or [], tokenizer, context, settings

@@ -1,25 +1,13 @@
-"""What commands show: messages and progress on standard error, results on standard output."""
+"""Results of commands, on standard output; messages and progress are `boresight.progress`."""
 
 import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from boresight.progress import console, counting, is_screen, printable, quiet_transformers, say, training
+from boresight.progress import is_screen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-__all__ = [
-    "console",
-    "counting",
-    "drawn",
-    "is_screen",
-    "print_result",
-    "printable",
-    "quiet_transformers",
-    "say",
-    "training",
-]
 
 
 def print_result(result: dict[str, Any], as_json: bool, text: str) -> None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boresight.cli import data_clean, data_describe, data_import, data_long, data_mix
-from boresight.cli.console import is_screen, print_result, printable
+from boresight.cli.console import print_result
 from boresight.cli.options import AsJson, Engine, TemplateName, TokenizerModel
+from boresight.progress import is_screen, printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -50,9 +51,9 @@ def show(
         raise UserError(f"{file}: has no conversation {row}")
     chat = load_chat(model, template)
     tokenised = with_targets(conversation, chat, f"{file}: conversation {row}")
-    pieces = [chat.tokenizer.decode([token]) for token in tokenised.tokens]
-    marked = [{"token": p, "target": bool(t)} for p, t in zip(pieces, tokenised.targets, strict=True)]
     if as_json:
+        pieces = [chat.tokenizer.decode([token]) for token in tokenised.tokens]
+        marked = [{"token": p, "target": bool(t)} for p, t in zip(pieces, tokenised.targets, strict=True)]
         print_result({"id": conversation.id, "tokens": marked}, True, "")
     else:
         colours = is_screen(sys.stdout)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from boresight.cli.completion import among
-from boresight.cli.console import counting, drawn, print_result, printable, quiet_transformers, say
-from boresight.cli.options import AsJson, Engine
+from boresight.cli.console import drawn, print_result
+from boresight.cli.options import AsJson, Engine, JsonLines
+from boresight.progress import counting, printable, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,8 +22,7 @@ MANY = 1000
 """Conversations between two looks at the progress."""
 
 Duplicates = Annotated[
-    str,
-    typer.Option(help="Remove near or exact duplicates, or off.", autocompletion=among(*DUPLICATES)),
+    str, typer.Option(help="Remove near or exact duplicates, or off.", autocompletion=among(*DUPLICATES))
 ]
 Similarity = Annotated[
     float, typer.Option(min=0.5, max=1.0, help="Of near duplicates: Jaccard similarity, from 0.5 to 1.")
@@ -47,9 +47,9 @@ Template = Annotated[
     ),
 ]
 Languages = Annotated[str | None, typer.Option(help="Remove what is surely in another language: en,zh")]
-Refusals = Annotated[bool, typer.Option("--refusals", help="Remove refusals.")]
+Refusals = Annotated[bool, typer.Option("--refusals", help="Remove conversations with a refusal.")]
 Identification = Annotated[
-    bool, typer.Option("--self-identification", help="Remove answers that name a model or its maker.")
+    bool, typer.Option("--self-identification", help="Remove those that say “I am ChatGPT” and the like.")
 ]
 Phrases = Annotated[
     Path | None, typer.Option(help="A file of phrases for these two, in place of the one that comes along.")
@@ -59,7 +59,7 @@ Removed = Annotated[Path | None, typer.Option(help="Write what is removed here, 
 
 def clean(
     files: Annotated[list[Path], typer.Argument(help="Conversations files, in the order that decides.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file to write.")],
+    output: JsonLines,
     duplicates: Duplicates = "near",
     similarity: Similarity = 0.8,
     against: Against = None,
@@ -76,7 +76,7 @@ def clean(
     engine: Engine = "local",
     as_json: AsJson = False,
 ) -> None:
-    """Remove duplicates, overlap with evaluation sets, and what is too long, in other languages, or refused.
+    """Remove duplicates, overlap with evaluation sets, what is too long, in other languages, or a refusal.
 
     Example: boresight data clean tulu.jsonl -o clean.jsonl --against benchmarks --removed removed.jsonl
 
@@ -90,7 +90,6 @@ def clean(
     from boresight.errors import UserError
     from boresight.settings_file import nearest
 
-    quiet_transformers()
     if duplicates not in DUPLICATES:
         raise UserError(f"--duplicates {duplicates}: unknown{nearest(duplicates, DUPLICATES)}")
     _say_passed_over({given: passed_over(given) for given in against or []})

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boresight.cli.completion import SOURCES, among
-from boresight.cli.console import console, drawn, print_result, printable, quiet_transformers
-from boresight.cli.options import AsJson, TemplateName, TokenizerModel
+from boresight.cli.console import drawn, print_result
+from boresight.cli.options import AsJson, Figure, TemplateName, TokenizerModel
+from boresight.progress import printable, working
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -30,7 +31,7 @@ def describe(
     ] = "messages",
     model: TokenizerModel = "pocket",
     template: TemplateName = "tulu",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Draw it, as an SVG file.")] = None,
+    output: Figure = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what conversations hold: Table 1 of TÜLU, lengths, mixes, target tokens, duplicates.
@@ -42,11 +43,10 @@ def describe(
     from boresight.errors import UserError
     from boresight.stages.conversations import load_chat
 
-    quiet_transformers()
     check_source(source)
     chat = load_chat(model, template)
     tally = Tally()
-    with console.status("reading"):
+    with working("reading"):
         found = measure((c for file in files for c in import_file(file, source, tally=tally)), chat)
     if not found.sources:
         raise UserError(f"{', '.join(files)}: no conversation to describe")
@@ -68,9 +68,8 @@ def _draw(found: "Description", output: Path) -> None:
 
 
 def _show(found: "Description", duplicates: int) -> str:
-    lines = [
-        f"tokens: {sum(found.lengths):,}" + (f", {found.target_share:.1%} targets" * bool(found.lengths))
-    ]
+    share = "" if found.target_share is None else f", {found.target_share:.1%} targets"
+    lines = [f"tokens: {sum(found.lengths):,}{share}"]
     lines += [f"tasks: {_shares(found.tasks)}"] if found.tasks else []
     lines += [f"letters by script: {_shares(found.letters)}", f"exact duplicates: {duplicates:,}"]
     lines += [f"cannot be trained on: {n:,} × {why}" for why, n in found.refused.most_common()]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boresight.cli.completion import SOURCES, among
-from boresight.cli.console import counting, print_result
-from boresight.cli.options import AsJson, Engine, Seed
+from boresight.cli.console import print_result
+from boresight.cli.options import AsJson, Engine, JsonLines, Seed
 from boresight.files import check_outputs, whole_file
+from boresight.progress import counting
 
 if TYPE_CHECKING:
     from boresight.data.sources import Tally
@@ -31,7 +32,7 @@ def import_(
     files: Annotated[
         list[str], typer.Argument(help="Files of it, saved datasets, or hub:owner/name#config:split.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file to write.")],
+    output: JsonLines,
     reading: Annotated[
         str,
         typer.Option(

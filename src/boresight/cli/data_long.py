@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boresight.cli.console import counting, print_result, quiet_transformers
+from boresight.cli import costs
+from boresight.cli.console import print_result
 from boresight.cli.options import (
     AsJson,
     Concurrency,
@@ -14,10 +15,12 @@ from boresight.cli.options import (
     MaxCost,
     PriceText,
     Retries,
+    RunDirectory,
     Seed,
     TokenizerModel,
 )
 from boresight.errors import UserError
+from boresight.progress import counting, quiet_transformers
 
 if TYPE_CHECKING:
     from boresight.data.long.run import Job
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
 
 def long(
     documents: Annotated[list[str], typer.Argument(help="Files, folders, saved datasets, hub:owner/name.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The run directory.")],
+    output: RunDirectory,
     teacher: Annotated[str, typer.Option(help="An endpoint and its model: https://host/v1#name.")],
     model: TokenizerModel,
-    limit: Annotated[int | None, typer.Option(min=1, help="Documents. Default: all.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most documents. Default: all.")] = None,
     min_length: Annotated[int, typer.Option(min=1, help="Fewest tokens of a document.")] = 8192,
     max_length: Annotated[int, typer.Option(min=1, help="Most tokens of a document.")] = 65536,
     lengths: Annotated[
@@ -108,20 +111,14 @@ def _foretold(foreseen: dict[str, Any]) -> str:
 
 
 def _describe(output: Path, counts: dict[str, Any]) -> str:
-    made, cost = counts["conversations"], counts["cost"]
-    total, paid, saved = cost["total"], cost["paid"], cost["saved"]
-    tokens = f"{total['prompt_tokens'] + total['new_tokens']:,} tokens"
+    made, cost, documents = counts["conversations"], counts["cost"], counts["documents"]
     return (
         f"{output / 'conversations.jsonl'}: {sum(made.values()):,} conversations ({_reasons(made)}); "
         f"discarded: {_reasons(counts['discarded'])}\n"
-        f"documents left out: {_reasons(counts['documents']['left_out'])}\n"
-        f"paid in all: {tokens if total['dollars'] is None else _dollars(total)}; now "
-        f"{paid['requests']:,} requests{_dollars(paid, ', ')}, and {saved['requests']:,} answered before"
+        f"{documents['chosen']:,} documents of {documents['read']:,}; "
+        f"left out: {_reasons(documents['left_out'])}\n"
+        f"{costs.in_all(cost['total'])}; {costs.now(cost)}"
     )
-
-
-def _dollars(cost: dict[str, Any], before: str = "") -> str:
-    return "" if cost["dollars"] is None else f"{before}${cost['dollars']:,.2f}"
 
 
 def _reasons(counts: dict[str, int]) -> str:

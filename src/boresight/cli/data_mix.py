@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import console, drawn, print_result, printable, quiet_transformers
-from boresight.cli.options import AsJson
+from boresight.cli.console import drawn, print_result
+from boresight.cli.options import AsJson, JsonLines
 from boresight.files import check_outputs
+from boresight.progress import console, printable, quiet_transformers
 
 if TYPE_CHECKING:
     from boresight.data.mix import Taken
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 
 def mix(
     mixture: Annotated[Path, typer.Argument(help="A mixture file, YAML.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file to write.")],
+    output: JsonLines,
     data: Annotated[
         Path | None, typer.Option(help="Where the mixture's relative paths begin. Default: beside it.")
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Override a key of the mixture: members.cot.at_most=5000"),
+        typer.Option(
+            "--set", help="Override a key of the mixture: members.cot.at_most=5000. May be repeated."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -21,9 +21,7 @@ def demo(
     Example: boresight demo -o runs/demo
     """
     from boresight.lab.story import tell
-    from boresight.progress import quiet_transformers
 
-    quiet_transformers()
     told = tell(output, force)
     lines = [
         *(

@@ -3,7 +3,6 @@
 import os
 import platform
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import disk_usage, which
@@ -72,6 +71,8 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _packages() -> Finding:
     """Versions; advice where a requirement is not met or does not load."""
+    from importlib.metadata import version
+
     unmet = _unmet()
     advice = [f"boresight needs {need}: pip install '{need}'" for need in unmet]
     versions = {"python": platform.python_version(), "boresight": version("boresight")}
@@ -89,6 +90,8 @@ def _packages() -> Finding:
 
 
 def _extras() -> Finding:
+    from importlib.metadata import metadata
+
     extras = [name for name in metadata("boresight").get_all("Provides-Extra", []) if name not in OUR_OWN]
     missing = {extra: [need.name for need in _unmet(extra)] for extra in extras}
     lines = [
@@ -100,6 +103,8 @@ def _extras() -> Finding:
 
 def _unmet(extra: str | None = None) -> "list[Requirement]":
     """Requirements of the core, or of an extra, that what is installed does not meet."""
+    from importlib.metadata import PackageNotFoundError, requires, version
+
     from packaging.requirements import Requirement
 
     def belongs(need: "Requirement") -> bool:

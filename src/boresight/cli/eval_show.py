@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import print_result, printable
+from boresight.cli.console import print_result
 from boresight.cli.options import AsJson
 from boresight.errors import UserError
+from boresight.progress import printable
 
 if TYPE_CHECKING:
     from boresight.evaluate.summary import TaskAnswer
@@ -37,7 +38,7 @@ def show(
     if not shown:
         raise UserError(f"{run}: no such item")
     rows = [answer.model_dump(mode="json") for answer in shown]
-    print_result({"answers": rows}, as_json, "\n".join(map(printable_answer, shown)))
+    print_result({"answers": rows}, as_json, "\n".join(map(_show, shown)))
 
 
 def _answers(run: Path) -> "Iterator[TaskAnswer]":
@@ -56,7 +57,7 @@ def _right(answer: "TaskAnswer") -> bool:
     return bool(answer.scores) and min(answer.scores.values()) == 1
 
 
-def printable_answer(answer: "TaskAnswer") -> str:
+def _show(answer: "TaskAnswer") -> str:
     """An answer with all that is known of it, for a terminal."""
     where = f"{answer.task} {answer.setting}  {answer.model}, {answer.asked}"
     groups = ", ".join(answer.groups.values())
@@ -71,9 +72,4 @@ def printable_answer(answer: "TaskAnswer") -> str:
     parts.append(f"right: {' | '.join(map(repr, answer.references))}" if answer.references else "")
     parts.append("  ".join(f"{name} {score:.3g}" for name, score in answer.scores.items()))
     parts += [answer.note, "answer cut at the most tokens" if answer.finish_reason == "length" else ""]
-    return "\n".join(printable_lines(part) for part in parts if part) + "\n"
-
-
-def printable_lines(text: str) -> str:
-    """Text with its own line breaks, and nothing that drives a terminal."""
-    return "\n".join(printable(line) for line in text.split("\n"))
+    return "".join(f"{printable(part)}\n" for part in parts if part)

@@ -16,7 +16,7 @@ from boresight.cli.benchmarks import (
     table,
 )
 from boresight.cli.completion import TASKS, among, several
-from boresight.cli.console import print_result, quiet_transformers
+from boresight.cli.console import print_result
 from boresight.cli.eval_show import show
 from boresight.cli.groups import Group
 from boresight.cli.options import (
@@ -46,9 +46,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Benchmarks, and questions of one's own. `boresight eval MODEL …` is `boresight eval run MODEL …`.",
 )
-
-
-app.command("show")(show)
 
 ModelName = Annotated[
     str, typer.Argument(help="A directory, a hub id, pocket, a directory of checkpoints, or URL#NAME.")
@@ -116,9 +113,11 @@ def run(
     from boresight.evaluate.ways import InContext
     from boresight.stages.evaluation import How, chosen, evaluate, kind, wanted_tasks
 
-    quiet_transformers()
     context = InContext(demonstrations, chosen(shown), preset, tuple(set_ or ())) if demonstrations else None
     tools = Tools(classifier, truth_judge, information_judge, without_isolation)
     how = How(output, kind(asked), context, tools, concurrency, price, max_cost, force)
     result = evaluate(model, wanted_tasks(tasks.split(","), data or [], limit, seed), how)
     print_result(result, as_json, table(result))
+
+
+app.command("show")(show)

@@ -5,10 +5,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from boresight.cli import costs
 from boresight.cli.completion import among
-from boresight.cli.console import counting, print_result, quiet_transformers
-from boresight.cli.options import AsJson, Concurrency, DryRun, Force, MaxCost, PriceText, Retries, Seed
-from boresight.errors import UserError
+from boresight.cli.console import print_result
+from boresight.cli.options import (
+    AsJson,
+    Concurrency,
+    DryRun,
+    Force,
+    MaxCost,
+    PriceText,
+    Retries,
+    RunDirectory,
+    Seed,
+)
 
 if TYPE_CHECKING:
     from boresight.evaluate.judges.asking import Asking, Foreseen
@@ -19,7 +29,6 @@ app = typer.Typer(help="Have a model judge answers, two side by side or one by o
 Judges = Annotated[
     list[str], typer.Option("--judge", help="URL#NAME, a local model, or unique-tokens. May be repeated.")
 ]
-Output = Annotated[Path, typer.Option("-o", "--output", help="The run directory.")]
 Questions = Annotated[
     Path | None, typer.Option(help="Of each question `query` and `answer`, by `id`, `idx` or `prompt`.")
 ]
@@ -34,10 +43,9 @@ def pairs(
     first: Annotated[Path, typer.Argument(help="A system's answers.")],
     second: Annotated[Path, typer.Argument(help="The answers of the system it is compared with.")],
     judge: Judges,
-    output: Output,
+    output: RunDirectory,
     rubric: Annotated[
-        str,
-        typer.Option(help="two-scores, choice, or a file.", autocompletion=among("two-scores", "choice")),
+        str, typer.Option(help="two-scores, choice, or a file.", autocompletion=among("two-scores", "choice"))
     ] = "two-scores",
     order: Annotated[
         str,
@@ -66,18 +74,19 @@ def pairs(
 
     Example: boresight judge pairs mine.jsonl baseline.json --judge https://host/v1#gpt-4 -o runs/judged
     """
+    from boresight.evaluate.judges.asking import Asking
     from boresight.evaluate.judges.run import Job
 
     job = Job("pairs", [first, second], judge, questions, order=order, canaries=canaries)  # type: ignore[arg-type]
-    asking = _asking(tries, seed, concurrency, retries, timeout, price, max_cost)
-    _do(job, rubric, asking, output, dry_run, force, as_json)
+    asking = Asking(tries, seed, concurrency, retries, timeout, limit=max_cost)
+    _do(job, rubric, asking, price, output, dry_run, force, as_json)
 
 
 @app.command("rate")
 def rate(
     files: Annotated[list[Path], typer.Argument(help="Answers, a file a system.")],
     judge: Judges,
-    output: Output,
+    output: RunDirectory,
     rubric: Annotated[
         str,
         typer.Option(
@@ -107,46 +116,34 @@ def rate(
     Example: boresight judge rate mine.jsonl --questions longbench-chat.jsonl --examples few_shots.json
     --judge https://host/v1#gpt-4 --runs 2 -o runs/rated
     """
+    from boresight.evaluate.judges.asking import Asking
     from boresight.evaluate.judges.run import Job
 
     job = Job("rate", files, judge, questions, examples, runs=runs, canaries=canaries)
-    asking = _asking(tries, seed, concurrency, retries, timeout, price, max_cost)
-    _do(job, rubric, asking, output, dry_run, force, as_json)
-
-
-def _asking(
-    tries: int,
-    seed: int,
-    concurrency: int,
-    retries: int,
-    timeout: float,
-    price: str | None,
-    max_cost: float | None,
-) -> "Asking":
-    from boresight.evaluate.judges.asking import Asking
-    from boresight.models.prices import parse_price
-
-    cost = parse_price(price) if price else None
-    return Asking(tries, seed, concurrency, retries, timeout, cost, max_cost)
+    asking = Asking(tries, seed, concurrency, retries, timeout, limit=max_cost)
+    _do(job, rubric, asking, price, output, dry_run, force, as_json)
 
 
 def _do(
-    job: "Job", rubric_name: str, asking: "Asking", output: Path, dry_run: bool, force: bool, as_json: bool
+    job: "Job",
+    rubric: str,
+    asking: "Asking",
+    price: str | None,
+    output: Path,
+    dry_run: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    from boresight.evaluate.judges.rubric import load_rubric
-    from boresight.evaluate.judges.run import foresee_job, run_job
-    from boresight.evaluate.judges.unique import is_unique
+    from boresight.models.prices import parse_price
+    from boresight.stages.judging import foresee, judge
 
-    quiet_transformers()
-    if job.task == "rate" and (dummy := [judge for judge in job.judges if is_unique(judge)]):
-        raise UserError(f"--judge {dummy[0]}: compares two answers; it cannot rate one")
-    rubric = load_rubric(rubric_name, job.task)
+    asking = asking._replace(price=parse_price(price)) if price else asking
     if dry_run:
-        foreseen = foresee_job(job, rubric, asking)
+        foreseen = foresee(job, rubric, asking)
         print_result(foreseen._asdict(), as_json, _foretold(foreseen))
         return
-    result = run_job(job, rubric, asking, output, counting, force)
-    print_result({"directory": str(output), **result}, as_json, _describe(output, result))
+    result = judge(job, rubric, asking, output, force)
+    print_result(result, as_json, _describe(output, result))
 
 
 def _foretold(foreseen: "Foreseen") -> str:
@@ -172,18 +169,8 @@ def _describe(output: Path, result: dict[str, Any]) -> str:
 
 def _costs(cost: dict[str, Any]) -> list[str]:
     """What each judge was paid now, and what all of them cost in all attempts."""
-    lines = [
-        f"{judge}: {each['paid']['requests']:,} requests paid for now{_dollars(each['paid'])}; "
-        f"{each['saved']['requests']:,} were answered before"
-        for judge, each in cost["judges"].items()
-    ]
-    total = cost["total"]
-    tokens = f"{total['prompt_tokens']:,} tokens read and {total['new_tokens']:,} written"
-    return [*lines, f"paid in all: {tokens}{_dollars(total)}"] if lines else []
-
-
-def _dollars(cost: dict[str, Any]) -> str:
-    return "" if cost["dollars"] is None else f", ${cost['dollars']:,.2f}"
+    lines = [f"{judge}: {costs.now(each)}" for judge, each in cost["judges"].items()]
+    return [*lines, costs.in_all(cost["total"])] if lines else []
 
 
 def _pairs(row: dict[str, Any]) -> str:

@@ -30,11 +30,7 @@ def lab(
     from boresight.lab.experiments import run_lab
 
     results = run_lab(base, output, experiments or (), force)
-    lines = [
-        f"{'✓' if claim.shown else '✗'} {claim.says} {claim.seen}"
-        for result in results
-        for claim in result.claims
-    ]
+    lines = [str(claim) for result in results for claim in result.claims]
     found = {
         "page": str(output / "lab.html"),
         "results": [result.model_dump(mode="json") for result in results],

@@ -1,20 +1,28 @@
 """`boresight needle MODEL`: how well a model finds a sentence in a long text, by length and depth."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from boresight.cli import costs
 from boresight.cli.completion import in_folder
-from boresight.cli.console import print_result, quiet_transformers
-from boresight.cli.options import AsJson, Concurrency, Force, MaxCost, PriceText, Seed, ServersTokenizer
+from boresight.cli.console import print_result
+from boresight.cli.options import (
+    AsJson,
+    Concurrency,
+    Force,
+    MaxCost,
+    Model,
+    PriceText,
+    RunDirectory,
+    Seed,
+    ServersTokenizer,
+)
 
 
 def needle(
-    model: Annotated[
-        str, typer.Argument(help="A directory, a hub id, pocket, or a server: http://host:8000/v1#NAME")
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The run directory.")],
+    model: Model,
+    output: RunDirectory,
     haystack: Annotated[
         str, typer.Option(help="A file or a folder of texts; or pocket, pages of the pocket world.")
     ] = "pocket",
@@ -52,7 +60,6 @@ def needle(
     """
     from boresight.stages.needles import Asked, find_needles, grid_of
 
-    quiet_transformers()
     asked = Asked(model, tokenizer, base, haystack, concurrency, price, max_cost)
     grid = grid_of(lengths, depths, samples, max_tokens, seed)
     result = find_needles(asked, grid, needles, output, force)
@@ -70,13 +77,6 @@ def _describe(result: dict[str, Any]) -> str:
 
 
 def _cost(cost: dict[str, Any]) -> str:
-    """What a server was paid in all attempts; nothing of a model in this process."""
-    total, paid, saved = cost["total"], cost["paid"], cost["saved"]
-    if not total["prompt_tokens"]:
-        return ""
-    tokens = f"{total['prompt_tokens']:,} tokens read and {total['new_tokens']:,} written"
-    dollars = "" if total["dollars"] is None else f", ${total['dollars']:,.2f}"
-    return (
-        f"paid in all: {tokens}{dollars}; now {paid['requests']:,} requests, and {saved['requests']:,} "
-        "requests had been answered before\n"
-    )
+    """What a server was paid; nothing of a model in this process."""
+    asked = cost["total"]["prompt_tokens"]
+    return f"{costs.in_all(cost['total'])}; {costs.now(cost)}\n" if asked else ""

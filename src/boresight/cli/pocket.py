@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from boresight.cli.console import counting, print_result, quiet_transformers
-from boresight.cli.options import AsJson
+from boresight.cli.console import print_result
+from boresight.cli.options import AsJson, Force, JsonLines, Seed
 from boresight.errors import UserError
+from boresight.progress import counting, quiet_transformers
 
 app = typer.Typer(help="The pocket model and its world.", no_args_is_help=True)
 
@@ -17,10 +18,12 @@ def build(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Working directory; the model is in its base/.")
     ],
-    seed: Annotated[int, typer.Option(help="Seed of text and weights.")] = 0,
+    seed: Seed = 0,
     tokens: Annotated[
-        int | None, typer.Option(min=4096, help="Tokens of pages to train on, 4,096 a step.")
+        int | None,
+        typer.Option(min=4096, help="Tokens of pages to train on, 4,096 a step. Default: 16 million."),
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Pretrain the pocket base model from a seed; run again, it resumes.
@@ -40,16 +43,18 @@ def build(
             before, seen = seen, step
             done(step.step - before.step)
 
-        base = build_model(output, seed, asked, show)
+        base = build_model(output, seed, asked, show, force)
     print_result({"model": str(base)}, as_json, str(base))
 
 
 @app.command()
 def conversations(
-    output: Annotated[Path, typer.Option("-o", "--output", help="The JSON Lines file.")],
-    count: Annotated[int, typer.Option(help="Conversations, or with --held-out, questions a family.")] = 4000,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
-    long: Annotated[int, typer.Option(help="So many of them are about long documents.")] = 0,
+    output: JsonLines,
+    count: Annotated[
+        int, typer.Option(min=1, help="Conversations, or with --held-out, questions a family.")
+    ] = 4000,
+    seed: Seed = 0,
+    long: Annotated[int, typer.Option(min=0, help="So many of them are about long documents.")] = 0,
     held_out: Annotated[bool, typer.Option("--held-out", help="Questions never asked in training.")] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from boresight.cli.console import console, quiet_transformers, say
 from boresight.cli.options import (
     ContextLength,
     Host,
@@ -15,6 +14,7 @@ from boresight.cli.options import (
     ServersTokenizer,
     TokenTimeout,
 )
+from boresight.progress import quiet_transformers, say, working
 
 
 def serve(
@@ -66,7 +66,7 @@ def serve(
     keys = listening.read_keys(api_key_file)
     access = Access(keys, listening.allowed_hosts(host, keys, no_key), cors or (), max_body)
     at = listening.bind(host, port)
-    with console.status("loading"):
+    with working("loading"):
         base, backend, of = start.open_base(model, tokenizer, context, name, timeout)
         alignments = start.open_alignments(demonstrations or [], preset, set_ or [], of, lambda done: None)
         served = Served(base, alignments, show_demonstrations)

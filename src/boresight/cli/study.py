@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from boresight.cli.console import console, print_result, say
+from boresight.cli.console import print_result
 from boresight.cli.options import AsJson, Host, Port, Seed
 from boresight.errors import UserError
+from boresight.progress import say, working
 
 if TYPE_CHECKING:
     from boresight.study import Study
@@ -228,7 +229,7 @@ def results(
     from boresight.study.results import measure_results
 
     study = _open(db)
-    with console.status("resampling"):
+    with working("resampling"):
         found = measure_results(study, published, seed)
     raters = [rater._asdict() for rater in study.raters()]
     print_result({**found, "progress": raters}, as_json, results_text(found, study.raters()))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from boresight.cli.console import printable
+from boresight.progress import printable
 from boresight.study.overview import RaterProgress
 
 MEASURES = {

@@ -10,7 +10,6 @@ import httpx2
 from boresight.errors import UserError
 from boresight.models.address import headers_with, key_for, without
 from boresight.models.endpoint import CONNECT_TIMEOUT
-from boresight.models.open import named
 from boresight.models.requests import FinishReason, Sampling
 from boresight.models.wire import FINISHED, LIMIT, server_message, unicode
 from boresight.records import Message
@@ -204,15 +203,6 @@ def _context(told: Any) -> Context:
         for row in told["demonstrations"]
     )
     return Context(rows, int(told["dropped_turns"]))
-
-
-def open_chatting(model: str, settings: Settings) -> Chatting:
-    """The chat of a server, as `http://host:8000/v1#name`.
-
-    Raises:
-        UserError: the address is none, or the server does not say which model it has.
-    """
-    return Chatting(*named(model), settings)
 
 
 def open_continuing(

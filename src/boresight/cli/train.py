@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from boresight.cli.console import print_result
-from boresight.cli.options import AsJson, DryRun, Force, RecipeOverrides
+from boresight.cli.options import AsJson, DryRun, Force, RecipeFile, RecipeOverrides
 from boresight.errors import UserError
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file, YAML.")],
+    recipe: RecipeFile,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The run directory.")] = None,
     set_: RecipeOverrides = None,
     force: Force = False,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boresight.cli.console import drawn, print_result, quiet_transformers
+from boresight.cli.console import drawn, print_result
 from boresight.cli.options import AsJson, Seed
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def winrate(
     ],
     answers: Annotated[
         list[str] | None,
-        typer.Option(help="Answers that were judged, as FILE or SYSTEM=FILE, where the verdicts hold none."),
+        typer.Option(
+            help="What was judged, where the verdicts hold none: FILE or SYSTEM=FILE. May be repeated."
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="Whose unique tokens: a directory, a hub id, pocket. Default: words.")
@@ -54,7 +56,6 @@ def winrate(
     """
     from boresight.stages.winrates import win_rates
 
-    quiet_transformers()
     told = win_rates(files, answers or [], tokenizer, leaderboard, seed)
     result = told.as_json()
     if output:
@@ -87,21 +88,14 @@ def _show(told: "Told") -> str:
 
     table = Table()
     table.add_column("system", overflow="fold")
-    for column in (
-        "win",
-        "tie",
-        "loss",
-        "win + tie/2\n(95 % interval)",
-        "± over\ndraws",
-        "length-\ncontrolled",
-        "n",
-    ):
+    half = "win + tie/2\n(95 % interval)"
+    for column in ("win", "tie", "loss", half, "± over\ndraws", "length-\ncontrolled", "n"):
         table.add_column(column, justify="right")
     for rate in told.rates:
         shares = (f"{share.value:.1f}" for share in (rate.win, rate.tie, rate.loss))
-        half, spread, controlled = rate.half_ties, rate.sd_over_draws, rate.controlled
+        halved, spread, controlled = rate.half_ties, rate.sd_over_draws, rate.controlled
         table.add_row(
-            rate.pair.canary or rate.pair.system, *shares, f"{half.value:.1f}\n({_ends(half)})",
+            rate.pair.canary or rate.pair.system, *shares, f"{halved.value:.1f}\n({_ends(halved)})",
             "–" if spread is None else f"{spread:.1f}",
             "–" if controlled is None else f"{100 * controlled.win_rate.value:.1f}", f"{sum(rate.counts):,}",
         )  # fmt: skip

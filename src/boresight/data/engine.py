@@ -16,12 +16,12 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar
 
 from boresight.errors import UserError
+from boresight.extras import require
 from boresight.settings_file import nearest
 
 Chunk = TypeVar("Chunk")
@@ -53,7 +53,7 @@ def open_engine(name: str, processes: int | None = None) -> Iterator[Engine]:
     if name == "local":
         yield LocalEngine(processes or len(os.sched_getaffinity(0)))
         return
-    ray = _ray()
+    ray = require("ray", "ray")
     ours = not ray.is_initialized()
     if ours:
         address = os.environ.get("RAY_ADDRESS")
@@ -68,13 +68,6 @@ def open_engine(name: str, processes: int | None = None) -> Iterator[Engine]:
     finally:
         if ours:
             ray.shutdown()
-
-
-def _ray() -> Any:
-    try:
-        return import_module("ray")
-    except ImportError as error:
-        raise UserError("ray is not installed: pip install 'boresight[ray]'") from error
 
 
 class LocalEngine:
@@ -159,5 +152,5 @@ def _call(chunk: Any) -> Any:
 def _fetch_and_call(boxed: list[Any], chunk: Any) -> Any:
     name = boxed[0].hex()
     if name not in _held:
-        _hold(_ray().get(boxed[0]), name)
+        _hold(require("ray", "ray").get(boxed[0]), name)
     return _held[name](chunk)

@@ -6,14 +6,21 @@ saved/                          a directory that `save_to_disk` wrote
 
 import re
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from boresight.errors import UserError
+from boresight.extras import require
 
 PREFIX = "hub:"
 NAME = re.compile(r"hub:(?P<name>[\w.-]+/[\w.-]+)(#(?P<config>[^:#]+))?(:(?P<split>[^:#]+))?")
+
+
+def below(directory: Path, file: Any) -> Any:
+    """A file below a directory; what lies on the hub, or is no path, stays, for a schema to judge."""
+    if not isinstance(file, str) or file.startswith(PREFIX):
+        return file
+    return str(directory / Path(file).expanduser())
 
 
 def read_hub(name: str) -> Iterator[dict[str, Any]]:
@@ -27,7 +34,7 @@ def read_hub(name: str) -> Iterator[dict[str, Any]]:
         raise UserError(
             f"{name}: expected hub:owner/name, hub:owner/name#config or hub:owner/name#config:split"
         )
-    datasets = _library()
+    datasets = require("datasets", "hub")
     split = parts["split"] or "train"
     try:
         yield from datasets.load_dataset(parts["name"], parts["config"], split=split, streaming=True)
@@ -49,16 +56,9 @@ def read_saved(directory: Path) -> Iterator[dict[str, Any]]:
     elif not (directory / "state.json").is_file():
         raise UserError(f"{directory}: a directory, and no saved dataset; name the files in it")
     try:
-        yield from _library().load_from_disk(str(directory))
+        yield from require("datasets", "hub").load_from_disk(str(directory))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{directory}: {_first_line(error)}") from error
-
-
-def _library() -> Any:
-    try:
-        return import_module("datasets")
-    except ImportError as error:
-        raise UserError("datasets is not installed: pip install 'boresight[hub]'") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from boresight.data.hub import PREFIX
+from boresight.data.hub import below
 from boresight.data.sources import SOURCES
 from boresight.errors import UserError
 from boresight.settings_file import load_settings
@@ -151,13 +151,6 @@ def load_mixture(path: Path, overrides: list[str] | None = None, data: Path | No
         for member in members.values() if isinstance(members, dict) else []:
             files = member.get("files") if isinstance(member, dict) else None
             if isinstance(files, list):
-                member["files"] = [_below(directory, file) for file in files]
+                member["files"] = [below(directory, file) for file in files]
 
     return load_settings(path, Mixture, overrides, start_there)
-
-
-def _below(directory: Path, file: Any) -> Any:
-    """A file below a directory; what is no path stays, for the schema to judge."""
-    if not isinstance(file, str) or file.startswith(PREFIX):
-        return file
-    return str(directory / Path(file).expanduser())

@@ -10,16 +10,34 @@ but for rounding.
 """
 
 import logging
+import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import torch
 
 from boresight.errors import UserError
-from boresight.models.load import context_length, require
+from boresight.extras import require
+from boresight.models.load import context_length
 from boresight.models.local import LocalModel
 from boresight.models.requests import Generation, Sampling
 from boresight.models.scoring import Text, score
+
+
+def main() -> None:
+    """The harness's own command line, with our model; the user's mistakes end in a line and exit code 2."""
+    try:
+        import_module("boresight.evaluate.harness")  # registers it
+        require("lm_eval.__main__", "harness").cli_evaluate()
+    except UserError as error:
+        print(f"boresight: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit()  # What follows is there already, as the module of its own name.
 
 require("lm_eval", "harness")
 api, registry, of_models, utils = (
@@ -173,7 +191,3 @@ def _loaded(name: str, dtype: str) -> LocalModel:
     if dtype not in DTYPES:
         raise UserError(f"dtype {dtype!r}: expected auto, {', '.join(DTYPES)}")
     return LocalModel(name, DTYPES[dtype])
-
-
-if __name__ == "__main__":
-    require("lm_eval.__main__", "harness").cli_evaluate()

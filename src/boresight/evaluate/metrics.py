@@ -9,7 +9,7 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
-from boresight.models.load import require
+from boresight.extras import require
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 HYPHEN = re.compile("(-)")

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from boresight.extras import require
 from boresight.incontext.cache import kept
 from boresight.incontext.encoder import Encoder
 from boresight.incontext.pool import Pool
 from boresight.incontext.retrieve import Hit, best
-from boresight.models.load import require
 
 VECTORS, BITS = "vectors.npy", "bits.faiss"
 CHUNK = 4096

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from boresight.errors import UserError
-from boresight.models.load import require
+from boresight.extras import require
 from boresight.runs import digest
 
 Similarity = Literal["dot", "cosine"]

@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from boresight.chat import Chat
 from boresight.evaluate.held_out import ANSWERS, Answer, write_answers
 from boresight.incontext.alignment import load_alignment
@@ -17,8 +19,8 @@ from boresight.models.load import context_length, load_config, load_tokenizer, o
 from boresight.models.local import LocalModel
 from boresight.models.requests import Generation, Request, Sampling
 from boresight.pocket.pages import CUES
-from boresight.pocket.questions import grade
-from boresight.progress import counting
+from boresight.pocket.questions import FAMILIES, grade
+from boresight.progress import counting, quiet_transformers
 from boresight.recipe import DataFile, Recipe
 from boresight.records import Conversation, read_records, write_records
 from boresight.runs import RECORD, Run
@@ -50,6 +52,16 @@ class LabAnswer(Answer):
     def score(self) -> int:
         """0 to 3: content counts twice."""
         return 2 * self.correct + self.style
+
+
+def outcomes(answers: Sequence[LabAnswer], measure: str = "correct") -> np.ndarray:
+    """Of each answer, whether its content is right, or its style [answers]."""
+    return np.array([getattr(answer, measure) for answer in answers], dtype=float)
+
+
+def by_family(answers: Sequence[LabAnswer]) -> dict[str, float]:
+    """The share of each family's answers whose content is right."""
+    return {family: float(np.mean([a.correct for a in answers if a.family == family])) for family in FAMILIES}
 
 
 class Way(NamedTuple):
@@ -112,6 +124,7 @@ class Lab(NamedTuple):
         pools = {way.pool for way in ways.values() if way and way.pool}
         with Run(run, "answer", config, [questions, Path(resolve(model)), *sorted(pools)]) as kept:
             if not kept.finished:
+                quiet_transformers()
                 local, asked = LocalModel(model), list(read_records(questions, Conversation))
                 found = [_ask(local, way, asked, draws, setting) for setting, way in ways.items()]
                 kept.finish(write_answers(run, list(chain.from_iterable(found))))

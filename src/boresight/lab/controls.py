@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from random import Random
 
-import numpy as np
-
-from boresight.lab.bench import Lab, LabAnswer, Way
-from boresight.lab.result import Claim, Result, Table, points, share
+from boresight.lab.bench import Lab, LabAnswer, Way, outcomes
+from boresight.lab.result import LITTLE, Claim, Result, Table, points, share, share_of
 from boresight.lab.samples import BUDGET, POOL, SEEDS, questions
 from boresight.pocket.conversations import conversation_of
 from boresight.pocket.questions import FAMILIES, Question, ask, house_rules
 from boresight.pocket.world import World
-from boresight.stats import Interval, clustered_share, paired_difference
+from boresight.stats import paired_difference
 
 SEED = SEEDS[0]
 RETRIEVED = "retrieved"
@@ -31,15 +29,13 @@ HOW = (
     f"{POOL:,} single questions, and from pools in which the answers were exchanged: among all questions, or "
     "among those of one family (said in the house's manner, but not what was asked)."
 )
-LITTLE = 0.1
-"""A loss of fewer points than ten, with certainty, is called little."""
 
 
 def controls(lab: Lab) -> Result:
     """The same evaluation with cues swapped, and demonstrations whose order or answers are not theirs."""
     found = lab.asked("controls", lab.base, _ways(lab), questions(lab, SEED))
     rows = [
-        [way, share(_share(answers, "correct")), share(_share(answers, "style"))]
+        [way, *(share(share_of(outcomes(answers, measure))) for measure in ("correct", "style"))]
         for way, answers in found.items()
     ]
     table = Table(
@@ -98,15 +94,7 @@ def _wrong_answers(questions: Sequence[Question], seed: int) -> list[Question]:
     return changed
 
 
-def _outcomes(answers: list[LabAnswer], measure: str) -> np.ndarray:
-    return np.array([getattr(answer, measure) for answer in answers], dtype=float)
-
-
-def _share(answers: list[LabAnswer], measure: str) -> Interval:
-    return clustered_share(_outcomes(answers, measure), np.arange(len(answers)))
-
-
 def _claim(found: dict[str, list[LabAnswer]], way: str, says: str, falls: bool) -> Claim:
-    changed = paired_difference(_outcomes(found[way], "correct"), _outcomes(found[RETRIEVED], "correct"))
+    changed = paired_difference(outcomes(found[way]), outcomes(found[RETRIEVED]))
     shown = changed.high < 0 if falls else changed.low > -LITTLE
     return Claim(says=says, shown=shown, seen=f"{points(changed)} points of content.")

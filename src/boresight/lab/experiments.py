@@ -5,7 +5,6 @@ from pathlib import Path
 from time import perf_counter
 
 from boresight.errors import UserError
-from boresight.files import whole_file
 from boresight.lab.bench import SETTINGS, Lab
 from boresight.lab.controls import controls
 from boresight.lab.ladder import ladder
@@ -46,8 +45,7 @@ def run_lab(base: str, directory: Path, names: Sequence[str] = (), force: bool =
     for name in names or EXPERIMENTS:
         run_experiment(lab, name, force)
     results = read_results(directory)
-    with whole_file(directory / "lab.html") as file:
-        file.write(render(results, base).encode())
+    atomic_write(directory / "lab.html", render(results, base))
     atomic_write(directory / "lab.md", as_markdown(results))
     return results
 
@@ -55,9 +53,8 @@ def run_lab(base: str, directory: Path, names: Sequence[str] = (), force: bool =
 def run_experiment(lab: Lab, name: str, force: bool = False) -> Result:
     """One experiment; what it finds is kept."""
     at = lab.directory / name
-    with Run(
-        at, "lab", {"experiment": name, "settings": SETTINGS}, [Path(resolve(lab.base))], force=force
-    ) as run:
+    config = {"experiment": name, "settings": SETTINGS}
+    with Run(at, "lab", config, [Path(resolve(lab.base))], force=force) as run:
         if run.finished:
             say(f"{at}: already done; nothing has changed")
             return Result.model_validate_json((at / RESULT).read_text())

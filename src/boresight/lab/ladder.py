@@ -5,11 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from boresight.lab.bench import Lab, LabAnswer, Way
-from boresight.lab.result import Claim, Dot, Dots, Result, Table, points, share
+from boresight.lab.bench import Lab, LabAnswer, Way, by_family
+from boresight.lab.result import Claim, Dot, Dots, Result, Table, points, share, share_of
 from boresight.lab.samples import BUDGET, QUESTIONS, SEEDS, fine_tuned, pool, questions
 from boresight.pocket.pages import CUES
-from boresight.stats import Interval, clustered_share, paired_difference
+from boresight.pocket.questions import FAMILIES
+from boresight.stats import Interval, paired_difference
 
 SHOWN_CUES = ("q", "question", "ask")
 ZERO, RANDOM, HALF, RETRIEVED, TUNED = (
@@ -43,7 +44,7 @@ def ladder(lab: Lab) -> Result:
         for way, found in _asked(lab, seed).items():
             answers.setdefault(way, []).extend(found)
     outcomes = {name: _outcomes(answers, of) for name, of in MEASURES.items()}
-    shares = {name: {arm: _share(found) for arm, found in arms.items()} for name, arms in outcomes.items()}
+    shares = {name: {arm: share_of(found) for arm, found in arms.items()} for name, arms in outcomes.items()}
     steps = {
         (name, before, after): paired_difference(arms[after], arms[before])
         for name, arms in outcomes.items()
@@ -85,10 +86,6 @@ def _outcomes(answers: Answers, of: Measure) -> Outcomes:
     }
 
 
-def _share(outcomes: np.ndarray) -> Interval:
-    return clustered_share(outcomes, np.arange(len(outcomes)))
-
-
 def _arms(shares: dict[str, dict[str, Interval]]) -> Table:
     rows = [
         [arm, str(published or "–"), *(share(arms[arm]) for arms in shares.values())]
@@ -116,14 +113,8 @@ def _by_way(answers: Answers) -> Table:
 
 def _by_family(answers: Answers) -> Table:
     ways = ["zero-shot, q", "random, q", "retrieved, q", TUNED]
-    families = list(dict.fromkeys(answer.family for answer in answers[TUNED]))
-    rows = [
-        [
-            family,
-            *(f"{100 * np.mean([a.correct for a in answers[w] if a.family == family]):.0f}" for w in ways),
-        ]
-        for family in families
-    ]
+    shares = [by_family(answers[way]) for way in ways]
+    rows = [[family, *(f"{100 * by[family]:.0f}" for by in shares)] for family in FAMILIES]
     return Table(title="Content by family, %", columns=["family", *ways], rows=rows)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from boresight.lab.bench import CHAT, FOUND, Lab
-from boresight.lab.result import Cell, Claim, Map, Result, Table, points, share
+from boresight.lab.bench import CHAT, FOUND, Lab, outcomes
+from boresight.lab.result import LITTLE, Cell, Claim, Map, Result, Table, points, share
 from boresight.lab.samples import questions
 from boresight.pocket.conversations import LONG_WORDS, mixed_conversations
 from boresight.pocket.questions import asked_of, house_rules
@@ -26,8 +26,6 @@ PUBLISHED = {NONE: "3.73 (0k)", SOME: "5.97 (5k)", MOST: "6.21 (10k)"}
 """LongBench-Chat of ChatGLM3-6B, and long conversations."""
 NEEDLES, CANDIDATES = 4, 8
 """Needles, and how many sentences of a needle's kind stand in each document, itself included."""
-LITTLE = 0.1
-"""A loss of fewer points than ten, with certainty, is called little."""
 LENGTHS, DEPTHS = "512,1024,2048,3072,4096", "0,25,50,75,100"
 
 HOW = (
@@ -79,7 +77,7 @@ def long_data(lab: Lab) -> Result:
         model = lab.fine_tuned(f"long-{number}", data, max_length=4096, epochs=1, seed=SEED)
         found[arm] = recall(lab, f"long-{number}", model)
         (answers,) = lab.asked(f"long-{number}", model, CHAT, questions(lab, SEED)).values()
-        short[arm] = np.array([answer.correct for answer in answers], dtype=float)
+        short[arm] = outcomes(answers)
     return Result(
         name="long-data",
         title="How many long conversations",
@@ -87,21 +85,13 @@ def long_data(lab: Lab) -> Result:
         how=HOW,
         seeds=[SEED],
         tables=[_table(found, short)],
-        figures=[Map(title=arm, cells=[_cell(each) for each in run["cells"]]) for arm, run in found.items()],
+        figures=[Map(title=arm, cells=[Cell(**each) for each in run["cells"]]) for arm, run in found.items()],
         claims=_claims(found, paired_difference(short[MOST], short[NONE])),
     )
 
 
 def _table(found: dict[str, Found], short: dict[str, np.ndarray]) -> Table:
-    columns = [
-        "arm",
-        "paper, LongBench-Chat",
-        "needles",
-        "at the longest",
-        "others copied",
-        "by chance",
-        "short",
-    ]
+    columns = ["arm", "paper, LongBench-Chat", "needles", "at the longest", "others copied", "by chance"]
     rows = [
         [
             arm,
@@ -114,9 +104,8 @@ def _table(found: dict[str, Found], short: dict[str, np.ndarray]) -> Table:
         ]
         for arm, run in found.items()
     ]
-    return Table(
-        title="Needles found, others copied, held-out short questions, %", columns=columns, rows=rows
-    )
+    title = "Needles found, others copied, held-out short questions, %"
+    return Table(title=title, columns=[*columns, "short"], rows=rows)
 
 
 def _claims(found: dict[str, Found], kept: Interval) -> list[Claim]:
@@ -148,7 +137,3 @@ def _all(found: Found) -> Interval:
 def _at_the_longest(found: Found) -> float:
     longest = max(cell["length"] for cell in found["cells"])
     return float(np.mean([cell["recall"] for cell in found["cells"] if cell["length"] == longest]))
-
-
-def _cell(cell: dict[str, Any]) -> Cell:
-    return Cell(length=cell["length"], depth=cell["depth"], recall=cell["recall"])

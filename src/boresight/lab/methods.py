@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from boresight.lab.bench import ARMS, CHAT, Lab
+from boresight.lab.bench import ARMS, CHAT, Lab, outcomes
 from boresight.lab.long_data import SEED, recall
 from boresight.lab.result import Claim, Result, Table, points, share
 from boresight.lab.samples import questions
@@ -115,5 +115,4 @@ def _outcome(lab: Lab, name: str, method: Method) -> Outcome:
     seconds = sum(json.loads(line)["seconds"] for line in metrics.read_text().splitlines())
     (answers,) = lab.asked(f"methods-{slug}", model, CHAT, questions(lab, SEED)).values()
     needles = recall(lab, f"methods-{slug}", model, LENGTHS)
-    right = np.array([answer.correct for answer in answers], dtype=float)
-    return Outcome(seconds, right, proportion(needles["found"], needles["total"]))
+    return Outcome(seconds, outcomes(answers), proportion(needles["found"], needles["total"]))

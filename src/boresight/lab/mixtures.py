@@ -1,11 +1,11 @@
 """TÜLU's Table 3: training on one dataset or on a mixture of all; and which judges like whom (Figure 2)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from boresight.evaluate.unique_tokens import correlation
-from boresight.lab.bench import CHAT, Lab, LabAnswer
+from boresight.lab.bench import CHAT, Lab, LabAnswer, by_family
 from boresight.lab.result import Claim, Point, Result, Scatter, Table
 from boresight.lab.samples import questions
 from boresight.models.load import load_tokenizer
@@ -31,7 +31,7 @@ ENOUGH, LITTLE = 0.8, 0.5
 
 def mixtures(lab: Lab) -> Result:
     """Table 3: one family's conversations against as many of all families."""
-    scores = {arm: _by_family(found) for arm, found in _answers(lab).items()}
+    scores = {arm: by_family(found) for arm, found in _answers(lab).items()}
     best = {family: max(by[family] for by in scores.values()) for family in FAMILIES}
     means = {arm: float(np.mean(list(by.values()))) for arm, by in scores.items()}
     rows = [
@@ -151,7 +151,3 @@ def _answers(lab: Lab) -> dict[str, list[LabAnswer]]:
         model = lab.fine_tuned(slug, conversations, seed=SEED)
         (found[arm],) = lab.asked(slug, model, CHAT, questions(lab, SEED)).values()
     return found
-
-
-def _by_family(answers: Sequence[LabAnswer]) -> dict[str, float]:
-    return {family: float(np.mean([a.correct for a in answers if a.family == family])) for family in FAMILIES}

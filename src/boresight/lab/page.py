@@ -49,6 +49,8 @@ def figure(result: Result, number: int) -> Markup:
 
 
 def _dots(drawn: Dots, name: str) -> Markup:
+    published = any(dot.published is not None for dot in drawn.dots)
+
     def paint(axes: Axes) -> None:
         for y, dot in enumerate(drawn.dots):
             axes.text(0, y - 0.12, text.label(dot.name, 48), va="center", color=INK)
@@ -62,15 +64,11 @@ def _dots(drawn: Dots, name: str) -> Markup:
         axes.set_ylim(len(drawn.dots) - 0.4, -0.6)
         axes.set_yticks([])
         axes.grid(axis="x")
-        axes.set_xlabel("● ours, 95 % interval   ◇ the paper’s" if _published(drawn) else "95 % intervals")
+        axes.set_xlabel("● ours, 95 % interval   ◇ the paper’s" if published else "95 % intervals")
         axes.set_title(drawn.title, loc="left", color=INK)
 
     said = "; ".join(f"{dot.name}: {100 * dot.value:.1f} %" for dot in drawn.dots)
     return draw(paint, f"{drawn.title}. {said}", name, WIDTH, 80 + 44 * len(drawn.dots))
-
-
-def _published(drawn: Dots) -> bool:
-    return any(dot.published is not None for dot in drawn.dots)
 
 
 def _scatter(drawn: Scatter, name: str) -> Markup:
@@ -100,9 +98,7 @@ def as_markdown(results: Sequence[Result]) -> str:
             f"*{result.source}. Seeds: {seeds}. {result.seconds:.0f} s.*",
             result.how,
             *(f"**{table.title}**\n\n{_table(table)}" for table in result.tables),
-            "\n".join(
-                f"- {'✓' if claim.shown else '✗'} {claim.says} {claim.seen}" for claim in result.claims
-            ),
+            "\n".join(f"- {claim}" for claim in result.claims),
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel
 
-from boresight.stats import Interval
+from boresight.stats import Interval, clustered_share
+
+LITTLE = 0.1
+"""A loss of fewer points than ten, with certainty, is called little."""
 
 
 class Table(BaseModel):
@@ -75,6 +79,9 @@ class Claim(BaseModel):
     shown: bool
     seen: str
 
+    def __str__(self) -> str:
+        return f"{'✓' if self.shown else '✗'} {self.says} {self.seen}"
+
 
 class Result(BaseModel):
     """One experiment. `seconds` are those of the attempt that finished it; what was there already is free."""
@@ -90,6 +97,11 @@ class Result(BaseModel):
     figures: Sequence[Dots | Scatter | Map] = ()
     claims: list[Claim]
     seconds: float = 0.0
+
+
+def share_of(outcomes: np.ndarray) -> Interval:
+    """The mean of outcomes [questions] with its 95 % interval over questions."""
+    return clustered_share(outcomes, np.arange(len(outcomes)))
 
 
 def share(interval: Interval) -> str:

@@ -8,6 +8,7 @@ from boresight.lab.long_data import recall
 from boresight.lab.samples import BUDGET
 from boresight.pocket.conversations import held_out_conversations, mixed_conversations
 from boresight.pocket.pages import CUES
+from boresight.pocket.questions import FAMILIES
 from boresight.progress import say
 from boresight.report import write_report
 from boresight.stats import Interval, proportion
@@ -41,7 +42,8 @@ def tell(output: Path, force: bool = False) -> list[Line]:
         lab.restart()
     conversations = lab.written("conversations", mixed_conversations(CONVERSATIONS, LONG, 1))
     questions = lab.written("questions", held_out_conversations(QUESTIONS, seed=2))
-    say(f"1  {CONVERSATIONS:,} conversations to learn from, {LONG} of them long; {10 * QUESTIONS} questions")
+    asked = len(FAMILIES) * QUESTIONS
+    say(f"1  {CONVERSATIONS:,} conversations to learn from, {LONG} of them long; {asked} questions")
     say("2  the vanilla model answers, under four cues")
     answers = {VANILLA: lab.asked("vanilla", lab.base, {_name(cue): Way(cue) for cue in CUES}, questions)}
     say("3  the same model answers, after demonstrations of the conversations")

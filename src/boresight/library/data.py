@@ -9,7 +9,7 @@ from boresight.data.describe import describe as measure
 from boresight.data.sources import Tally, check_source, import_file
 from boresight.errors import UserError
 from boresight.library.shown import TEXT, File, Files, Found, names
-from boresight.progress import quiet_transformers, say
+from boresight.progress import say
 from boresight.records import Conversation
 from boresight.report.describe import describe_figure
 from boresight.report.text import visible
@@ -68,6 +68,7 @@ def show_targets(conversation: Conversation, model: File = "pocket", template: s
         ⟨4</s>⟩
 
     Args:
+        conversation: of any source.
         model: whose tokenizer: a directory, a hub id, or `pocket`.
         template: `tulu`, `chatml`, or the tokenizer's `own`.
 
@@ -86,6 +87,7 @@ def describe(conversations: Iterable[Conversation], model: File = "pocket", temp
         2
 
     Args:
+        conversations: of any sources, as `read_conversations` gives them.
         model: whose tokenizer counts: a directory, a hub id, or `pocket`.
         template: `tulu`, `chatml`, or the tokenizer's `own`.
 
@@ -95,7 +97,6 @@ def describe(conversations: Iterable[Conversation], model: File = "pocket", temp
     Raises:
         UserError: there is none, or no such model or template.
     """
-    quiet_transformers()
     found = measure(conversations, load_chat(str(model), template))
     if not found.sources:
         raise UserError("no conversation to describe")

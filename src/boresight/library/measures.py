@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from boresight.evaluate.judges.asking import Asking
-from boresight.evaluate.judges.rubric import load_rubric
-from boresight.evaluate.judges.run import Job, run_job
+from boresight.evaluate.judges.run import Job
 from boresight.evaluate.ways import InContext, Kind
-from boresight.files import check_outputs
 from boresight.library.shown import File, Files, Found, names
-from boresight.progress import counting, quiet_transformers
 from boresight.report import write_report as write_page
 from boresight.report.benchmarks import Benchmarks
 from boresight.report.comparison import dots_figure
 from boresight.report.heat_map import heat_map
 from boresight.report.svg import document
-from boresight.stages import evaluation, winrates
+from boresight.stages import evaluation, judging, winrates
 from boresight.stages import needles as needle_test
 
 VERDICTS = ("system", "baseline", "judge", "win", "tie", "loss", "win_plus_half_ties", "n_total", "unparsed")
@@ -50,8 +47,10 @@ def evaluate_model(
         preset: of the demonstrations, as in `align_model`.
         overrides: likewise.
         asked: as a base or a chat model; by default by its chat template, if it has one.
-        limit: items of a task, drawn by the seed.
+        limit: items of a task, drawn by the seed; by default all.
+        seed: decides all that is drawn at random.
         max_cost: most dollars for a server's answers, in all attempts.
+        force: start over whatever is there; answers that were paid for are kept.
 
     Returns:
         What `boresight eval --json` prints; a row a task's setting and way of asking, with 95 % intervals.
@@ -59,7 +58,6 @@ def evaluate_model(
     Raises:
         UserError: a model, a task or its files cannot be used.
     """
-    quiet_transformers()
     ways, pool = evaluation.chosen(shown), demonstrations
     context = None if pool is None else InContext(Path(pool), ways, preset, tuple(overrides))
     how = evaluation.How(Path(output), evaluation.kind(asked), context, max_cost=max_cost, force=force)
@@ -96,8 +94,10 @@ def judge_pairs(
         output: the run directory.
         rubric: `two-scores`, `choice`, or a file.
         order: `both`, `random` by seed and prompt, or as `given`.
-        questions: of each question what judges are told besides.
+        questions: a file with what judges are told besides of each question.
+        seed: decides all that is drawn at random.
         max_cost: most dollars, in all attempts.
+        force: start over whatever is there; replies that were paid for are kept.
 
     Returns:
         What `boresight judge pairs --json` prints; a row a judge, in percent.
@@ -105,12 +105,11 @@ def judge_pairs(
     Raises:
         UserError: files or judges cannot be used, or requests failed, and the same call goes on.
     """
-    quiet_transformers()
     files, about = [Path(first), Path(second)], Path(questions) if questions else None
     job = Job("pairs", files, names(judges), about, order=order)
     asking = Asking(tries=3, seed=seed, limit=max_cost)
-    result = run_job(job, load_rubric(rubric, "pairs"), asking, Path(output), counting, force)
-    return Found({"directory": str(output), **result}, _verdicts(result["results"]))
+    result = judging.judge(job, rubric, asking, Path(output), force)
+    return Found(result, _verdicts(result["results"]))
 
 
 def win_rates(files: Files, *, answers: Files = (), tokenizer: str | None = None, seed: int = 0) -> Found:
@@ -161,6 +160,9 @@ def find_needles(
         max_tokens: room for the answer, part of the length.
         tokenizer: whose tokens count, for a server; without it, characters do.
         base: continue the text; a local model without chat template does.
+        seed: decides all that is drawn at random.
+        max_cost: most dollars for a server's answers, in all attempts.
+        force: start over whatever is there; answers that were paid for are kept.
 
     Returns:
         What `boresight needle --json` prints; a row a cell, and the heat map.
@@ -168,7 +170,6 @@ def find_needles(
     Raises:
         UserError: model, needles or haystack cannot be used, or a length does not fit.
     """
-    quiet_transformers()
     across, down = (by if isinstance(by, str) else ",".join(map(str, by)) for by in (lengths, depths))
     grid = needle_test.grid_of(across, down, samples, max_tokens, seed)
     asked = needle_test.Asked(str(model), tokenizer, base, str(haystack), max_cost=max_cost)
@@ -189,6 +190,7 @@ def write_report(
 
     Args:
         runs: run directories, or directories above some; and files of `boresight study`.
+        output: the HTML file.
         baseline: the system that others are compared with; by default the first.
         table: the systems for a paper, too: .tex or .csv.
         figure: likewise: .svg or .png.
@@ -200,10 +202,9 @@ def write_report(
     Raises:
         UserError: a directory is no run, a file cannot be read, or there is nothing to compare.
     """
-    given = [Path(run) for run in names(runs)]
     files = {"report": output, "table": table, "figure": figure}
     paths = {name: Path(file) for name, file in files.items() if file is not None}
-    check_outputs(paths.values(), [path for path in given if path.is_file()])
+    given = [Path(run) for run in names(runs)]
     compared = write_page(given, paths["report"], baseline, paths.get("table"), paths.get("figure")).compared
     made = {name: str(path) for name, path in paths.items()}
     return Found(made, list(_rows(compared)), document(dots_figure(compared))) if compared else Found(made)

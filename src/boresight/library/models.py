@@ -79,9 +79,13 @@ def generate(
     from `boresight.models.requests`.
 
     Args:
+        model: of `load_model` or `align_model`.
+        prompts: questions; lists of messages; or conversations, whose last answers become references.
         max_tokens: most tokens of an answer.
         temperature: 0 takes the likeliest token.
+        top_p: draw from the likeliest tokens alone that together are so probable.
         draws: answers to each prompt, which differ at a temperature.
+        seed: of what is drawn.
 
     Returns:
         A response a prompt and draw, with `demonstrations` where some were shown.

@@ -2,10 +2,9 @@
 
 import json
 from difflib import get_close_matches
-from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -20,6 +19,7 @@ from transformers import (
 )
 
 from boresight.errors import UserError
+from boresight.extras import require
 
 POCKET = Path(str(files("boresight"))) / "pocket" / "base"
 """The model that comes with the package."""
@@ -146,18 +146,6 @@ def _merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:
     if (directory / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(directory)
     return model
-
-
-def require(package: str, extra: str) -> Any:
-    """A package that only some runs need.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return import_module(package)
-    except ImportError as error:
-        raise UserError(f"{package} is not installed: pip install 'boresight[{extra}]'") from error
 
 
 def opening(tokenizer: PreTrainedTokenizerFast) -> str:

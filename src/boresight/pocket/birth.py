@@ -1,7 +1,7 @@
 """The untrained pocket model: a Llama whose weights are random but for five attention heads.
 
 Copying from the context comes late in training (Olsson et al. 2022, "In-context Learning and Induction
-Heads"): ours had not learned it after half a million tokens, and two cores give few million. So it is born
+Heads"): ours had not learned it within a million tokens, and two cores give few million. So it is born
 with it. Three heads of the first layer look back one, two and three tokens; two heads of the second look for
 places before which stood what stands here, and copy what followed. They are ordinary weights, trained on
 like all others, only slowly at first.

@@ -56,7 +56,11 @@ class Progress(NamedTuple):
 
 
 def build(
-    directory: Path, seed: int, tokens: int = TOKENS, report: Callable[[Progress], None] = lambda p: None
+    directory: Path,
+    seed: int,
+    tokens: int = TOKENS,
+    report: Callable[[Progress], None] = lambda p: None,
+    force: bool = False,
 ) -> Path:
     """Train tokenizer and model; the finished model lies in `directory`/base.
 
@@ -66,7 +70,7 @@ def build(
         UserError: the directory holds another build, or something that is none.
     """
     base, state = directory / "base", directory / "state.pt"
-    with Run(directory, "pocket build", {"tokens": tokens}, [], seed=seed) as run:
+    with Run(directory, "pocket build", {"tokens": tokens}, [], seed=seed, force=force) as run:
         if not base.exists():
             world, random = World(), Random(seed)
             tokenizer = build_tokenizer(page(world, random) for _ in range(6000))
@@ -202,10 +206,7 @@ def build_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Replace(Regex(r"\n(?=[^\n])"), "\n ")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(r"\d"), "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
+        [pre_tokenizers.Split(Regex(r"\d"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
     tokenizer.decoder = decoders.Sequence([decoders.ByteLevel(), decoders.Replace("\n ", "\n")])
     trainer = trainers.BpeTrainer(

@@ -63,7 +63,7 @@ def allowed_hosts(host: str, keys: Sequence[str], no_key: bool) -> Sequence[str]
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The server's socket, before models are loaded: it may be taken. It listens once they are.
+    """The server's socket, before models are loaded: it may be taken. Who comes until they are waits.
 
     Raises:
         UserError: it is.
@@ -73,6 +73,7 @@ def bind(host: str, port: int) -> socket.socket:
         at = socket.socket(family, socket.SOCK_STREAM)
         at.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         at.bind((host, port))
+        at.listen(BACKLOG)  # until then another server may have the same port
         return at
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -5,6 +5,7 @@ from typing import cast, get_args
 from boresight.chat import Chat, RenderError, Template, Tokenised
 from boresight.errors import UserError
 from boresight.models.load import load_tokenizer
+from boresight.progress import quiet_transformers
 from boresight.records import Conversation
 from boresight.settings_file import nearest
 
@@ -17,6 +18,7 @@ def load_chat(model: str, template: str) -> Chat:
     """
     if template not in get_args(Template):
         raise UserError(f"unknown template {template!r}{nearest(template, get_args(Template))}")
+    quiet_transformers()
     return Chat(load_tokenizer(model), cast(Template, template))
 
 

@@ -20,7 +20,7 @@ from boresight.evaluate.ways import InContext, Kind, Opened
 from boresight.models.endpoint import EndpointError
 from boresight.models.load import resolve
 from boresight.models.open import is_url
-from boresight.progress import counting, say
+from boresight.progress import counting, quiet_transformers, say
 from boresight.report.curve import curve_figure
 from boresight.runs import Run, atomic_write
 from boresight.settings_file import nearest
@@ -55,6 +55,7 @@ def evaluate(model: str, todo: Sequence[Wanted], how: How) -> dict[str, Any]:
     Raises:
         UserError: a model, a task or its files cannot be used, or a server fails.
     """
+    quiet_transformers()
     if how.context and how.kind:
         raise UserError(f"--asked {how.kind}: with --demonstrations a model is asked in context")
     for each in todo:

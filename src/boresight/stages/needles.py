@@ -20,7 +20,7 @@ from boresight.models.prices import Spending
 from boresight.models.requests import Model
 from boresight.pocket.pages import facts_page
 from boresight.pocket.world import World
-from boresight.progress import counting, say
+from boresight.progress import counting, quiet_transformers, say
 from boresight.report.heat_map import heat_map, heat_map_png
 from boresight.runs import Run, alone, atomic_write, beside
 from boresight.stages.spending import spending
@@ -62,6 +62,7 @@ def find_needles(asked: Asked, grid: Grid, needles: str, output: Path, force: bo
     Raises:
         UserError: model, needles or haystack cannot be used, or a server fails.
     """
+    quiet_transformers()
     hidden = load_needles(needles)
     decides = {key: getattr(asked, key) for key in ("model", "tokenizer", "base", "haystack")}
     config = {**decides, "needles": [each.model_dump() for each in hidden], **grid._asdict()}

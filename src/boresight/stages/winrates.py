@@ -9,7 +9,7 @@ from boresight.evaluate.comparisons import Pair, Source, gather
 from boresight.evaluate.judges.unique import UNIQUE, counter
 from boresight.evaluate.over_systems import Fitted, Point, line_through, over_systems, read_leaderboard
 from boresight.evaluate.winrate import Difference, WinRate, differences, measure, unread_json
-from boresight.progress import working
+from boresight.progress import quiet_transformers, working
 
 
 class Told(NamedTuple):
@@ -58,6 +58,7 @@ def win_rates(
     Raises:
         UserError: a file cannot be read, or is of no known format.
     """
+    quiet_transformers()
     count = counter(f"{UNIQUE}:{tokenizer}" if tokenizer else UNIQUE)
     published = read_leaderboard(leaderboard) if leaderboard else []
     with working("reading"):

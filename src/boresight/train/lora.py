@@ -17,7 +17,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from boresight.errors import UserError
-from boresight.models.load import load_model, require
+from boresight.extras import require
+from boresight.models.load import load_model
 from boresight.settings_file import nearest
 from boresight.train.settings import Lora
 

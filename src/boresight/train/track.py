@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from boresight.errors import UserError
-from boresight.models.load import require
+from boresight.extras import require
 from boresight.runs import atomic_write
 from boresight.train.metrics import StepMetrics
 

@@ -16,7 +16,7 @@ from boresight.evaluate.longbench import Item as Row
 from boresight.evaluate.longbench import score as score_free
 from boresight.evaluate.task import Answered, Item, Room, Setting, Task, Tools, Verdict, each
 from boresight.evaluate.tasks.sources import files, is_table
-from boresight.models.load import require
+from boresight.extras import require
 
 SETTINGS = {
     name: Setting(0, dataset.max_new_tokens, () if dataset.task == "summarisation" else ("\n",))
