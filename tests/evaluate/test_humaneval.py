@@ -120,12 +120,12 @@ def test_an_answer_is_read_strictly_and_leniently(name: str, readings: dict[str,
     assert readings[name].scores == {"strict": strict, "lenient": lenient}, readings[name]
 
 
-def test_a_verdict_tells_program_and_reason_of_every_draw(readings: dict[str, Verdict]) -> None:
-    verdict = readings["without its indentation"]
-    assert set(verdict.read) == {"strict 0", "lenient 0"}
-    assert verdict.read["lenient 0"] == DOUBLE["prompt"] + BODY
-    assert verdict.note.splitlines()[0].startswith("strict 0: failed: SyntaxError")
-    assert verdict.note.splitlines()[1] == "lenient 0: passed"
+def test_a_verdict_tells_program_and_reason_of_each_draw(readings: dict[str, Verdict]) -> None:
+    (reading,) = readings["without its indentation"].drawn
+    assert set(reading.read) == {"strict", "lenient"}
+    assert reading.read["lenient"] == DOUBLE["prompt"] + BODY
+    assert reading.note.splitlines()[0].startswith("strict: failed: SyntaxError")
+    assert reading.note.splitlines()[1] == "lenient: passed"
 
 
 def test_pass_at_k_counts_draws_and_equal_programs_run_once(
@@ -138,6 +138,7 @@ def test_pass_at_k_counts_draws_and_equal_programs_run_once(
     solved = [DECODE["canonical_solution"]] * 20
     verdict, all_right = judged([item, helper], [[BODY] + ["    return xs\n"] * 19, solved])
     assert verdict.scores == {"strict": 0.5, "lenient": 0.5}  # 1 right of 20: 10 of 20 choices have it
+    assert ["passed" in reading.note for reading in verdict.drawn] == [True] + [False] * 19
     assert all_right.scores["strict"] == 1
     assert len(ran) == 3
 

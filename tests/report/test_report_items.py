@@ -52,17 +52,6 @@ def test_a_prompt_that_only_one_system_had_stands_with_its_answer(tmp_path: Path
     assert blocks["items-0-0"][0]["answers"][1]["prompt"] == [["user", "else"]]
 
 
-def test_an_answer_stands_with_what_was_read_of_its_own_draw(tmp_path: Path) -> None:
-    read = {f"{reader} {n}": f"{reader} of {n}" for reader in ("strict", "lenient") for n in range(12)}
-    more = {"draw": 1, "read": read, "note": "\n".join(f"{name}: failed\n{name}" for name in read)}
-    write_eval(tmp_path / "runs", "a", "humaneval", "pass@1", {"x": 0.0}, **more)
-    _, blocks = page(tmp_path, tmp_path / "runs")
-    facts = dict(blocks["items-0-0"][0]["answers"][0]["facts"])
-    assert facts["strict read"] == "strict of 1" and facts["lenient read"] == "lenient of 1"
-    assert facts["note"] == "strict: failed\nstrict 1\nlenient: failed\nlenient 1"
-    assert not any("11" in name for name in facts)
-
-
 def test_hostile_text_is_data_and_its_hidden_characters_are_spelt_out(tmp_path: Path) -> None:
     evil = EVIL + "</script><script>alert(3)</script>\x1b"
     hostile = {

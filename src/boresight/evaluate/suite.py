@@ -125,16 +125,17 @@ def score(
     )
     about = {"task": wanted.task.name, "setting": wanted.setting, "asked": asked, "model": model}
     rows = [
-        TaskAnswer.model_validate(_row(each, answer, verdict) | about)
+        TaskAnswer.model_validate(_row(each, answer, verdict, at) | about)
         for each, answers, verdict in zip(posed, drawn_answers, verdicts, strict=True)
-        for answer in answers
+        for at, answer in enumerate(answers)
     ]
     counts = summarise(rows, wanted.task.headline, wanted.task.over)
     return Result(rows, counts | {"fewer_shots": fewer_shots(posed)})
 
 
-def _row(posed: Posed, kept: Kept, verdict: Verdict) -> dict[str, Any]:
+def _row(posed: Posed, kept: Kept, verdict: Verdict, at: int) -> dict[str, Any]:
     item, prompt = posed.item, posed.prompt
+    read, note = verdict.drawn[at] if verdict.drawn else (verdict.read, verdict.note)
     messages = [Message(role="user", content=prompt)] if isinstance(prompt, str) else list(prompt)
     row = {
         "id": item.id,
@@ -148,8 +149,8 @@ def _row(posed: Posed, kept: Kept, verdict: Verdict) -> dict[str, Any]:
         "groups": dict(item.groups),
         "shots": posed.shots,
         "scores": verdict.scores,
-        "read": dict(verdict.read),
-        "note": verdict.note,
+        "read": dict(read),
+        "note": note,
         "demonstrations": kept.demonstrations,
     }
     if kept.scored:

@@ -73,12 +73,23 @@ class Answered(NamedTuple):
     scored: Scored | None = None
 
 
+class Reading(NamedTuple):
+    """What was read out of an answer, by reader; and why, where it needs saying."""
+
+    read: Mapping[str, str]
+    note: str
+
+
 class Verdict(NamedTuple):
-    """Scores by name, from 0 to 1; what was read out of the answers; and why, where it needs saying."""
+    """Scores by name, from 0 to 1; what was read out of the answers; and why, where it needs saying.
+
+    Where several answers are scored together, `drawn` has what was read out of each.
+    """
 
     scores: Scores
     read: Mapping[str, str] = {}
     note: str = ""
+    drawn: Sequence[Reading] = ()
 
 
 class Tools(NamedTuple):

@@ -1,6 +1,5 @@
 """The sets of items of benchmarks, held-out questions, needles and people's ratings."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +12,6 @@ from boresight.report.items import Column, Item, ItemSet, Said, Value
 from boresight.report.judged_items import mean, winner
 from boresight.report.source import Source, short_names
 from boresight.study.published import RatingRow
-
-DRAW_NOTE = re.compile(r"\n(?=\w+ \d+: )")
-"""Between notes of several draws, each of a line or more."""
 
 
 def of_benchmarks(read: Sequence[Told], names: Mapping[System, str]) -> Iterator[ItemSet]:
@@ -37,28 +33,16 @@ def of_benchmarks(read: Sequence[Told], names: Mapping[System, str]) -> Iterator
 
 
 def _scored(answer: TaskAnswer, score: Value) -> dict[str, Any]:
-    read, note = _own_reading(answer)
-    facts = [(f"{reader} read", text) for reader, text in read.items()]
+    facts = [(f"{reader} read", text) for reader, text in answer.read.items()]
     facts += [(name, f"{value:.3g}") for name, value in answer.scores.items()]
     if answer.logprobs:
         options = zip(answer.options, answer.logprobs, strict=True)
         facts.append(
             ("log-likelihoods", "  ".join(f"{option.strip()}\u00a0{value:.2f}" for option, value in options))
         )
-    facts += [("examples", str(answer.shots) if answer.shots else ""), ("note", note)]
+    facts += [("examples", str(answer.shots) if answer.shots else ""), ("note", answer.note)]
     facts += [("draw", str(answer.draw))] if answer.draw else []
     return {"outcome": "" if score is None else f"{score:.3g}", "good": _good(score), "facts": facts}
-
-
-def _own_reading(answer: TaskAnswer) -> tuple[dict[str, str], str]:
-    """What was read, and noted; where all draws are read together, as `strict 3`, that of this one."""
-    numbers = {name.rpartition(" ")[2] for name in answer.read}
-    if not numbers or not all(map(str.isdecimal, numbers)):
-        return answer.read, answer.note
-    end = f" {answer.draw}"
-    own = {name.removesuffix(end): text for name, text in answer.read.items() if name.endswith(end)}
-    notes = [note for note in DRAW_NOTE.split(answer.note) if note.partition(":")[0].endswith(end)]
-    return own, "\n".join(note.replace(f"{end}:", ":", 1) for note in notes)
 
 
 def _good(score: Value) -> bool | None:

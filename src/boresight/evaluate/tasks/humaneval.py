@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from boresight.data.sources.fields import MalformedError, text
 from boresight.errors import UserError
 from boresight.evaluate.sandbox import Outcome, Program, run_programs
-from boresight.evaluate.task import Answered, Item, Room, Setting, Task, Tools, Verdict
+from boresight.evaluate.task import Answered, Item, Reading, Room, Setting, Task, Tools, Verdict
 from boresight.evaluate.tasks.sources import parsed, rows
 from boresight.stats import pass_at_k
 
@@ -108,14 +108,19 @@ def score(answered: Sequence[Answered], tools: Tools) -> list[Verdict]:
 
 
 def _verdict(one: Answered, read: dict[str, list[Program]], outcomes: dict[Program, Outcome]) -> Verdict:
-    k, scores, programs, notes = int(one.item.extra["k"]), {}, {}, []
+    k, scores = int(one.item.extra["k"]), {}
     for name, drawn in read.items():
-        found = [outcomes[program] for program in drawn]
-        scores[name] = pass_at_k(len(found), sum(outcome.passed for outcome in found), k)
-        for draw, (program, outcome) in enumerate(zip(drawn, found, strict=True)):
-            programs[f"{name} {draw}"] = program.answer
-            notes.append(f"{name} {draw}: {outcome.reason}")
-    return Verdict(scores, programs, "\n".join(notes))
+        scores[name] = pass_at_k(len(drawn), sum(outcomes[program].passed for program in drawn), k)
+    return Verdict(
+        scores,
+        drawn=[
+            Reading(
+                {name: program.answer for name, program in zip(read, programs, strict=True)},
+                "\n".join(f"{n}: {outcomes[p].reason}" for n, p in zip(read, programs, strict=True)),
+            )
+            for programs in zip(*read.values(), strict=True)
+        ],
+    )
 
 
 def _require_enough(answered: Sequence[Answered]) -> None:
