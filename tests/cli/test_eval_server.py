@@ -36,4 +36,5 @@ def test_a_server_that_fails_under_a_limit(boresight: Run, tmp_path: Path) -> No
     prices = [(t["prompt_tokens"] + 2 * t["new_tokens"]) / 1e6 for t in totals]
     assert [total["dollars"] for total in totals] == [round(price, 6) for price in prices]
     assert told.count("paid in all: ") == 2 and f"{totals[0]['new_tokens']:,} written, $" in told
+    assert (output / "adder" / "chat" / "gsm-cot").is_dir()
     assert report.returncode == 0 and 'id="cost"' in (tmp_path / "report.html").read_text()

@@ -1,7 +1,6 @@
 """What `eval` and `score` have in common: options, and the table of results."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,7 +41,9 @@ def table(result: dict[str, Any]) -> str:
 
 def _name(model: str) -> str:
     """Of answers from elsewhere it may be anything."""
-    return printable(" ".join(Path(model).name.split()))
+    from boresight.report.source import short_names
+
+    return printable(" ".join(short_names([model])[0].split()))
 
 
 def _lines(row: dict[str, Any]) -> Iterator[str]:

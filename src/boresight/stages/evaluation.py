@@ -22,6 +22,7 @@ from boresight.models.load import resolve
 from boresight.models.open import is_url
 from boresight.progress import counting, quiet_transformers, say
 from boresight.report.curve import curve_figure
+from boresight.report.source import short_names
 from boresight.runs import Run, atomic_write
 from boresight.settings_file import nearest
 from boresight.stages.spending import spending
@@ -98,7 +99,7 @@ def kind(asked: str | None) -> Kind | None:
 
 def _evaluate(model: str, todo: Sequence[Wanted], how: How) -> Iterator[dict[str, Any]]:
     """Every task in every way, each in a run directory of its own."""
-    place, paid = how.output / slug(Path(model).name), how.output / "answers.sqlite"
+    place, paid = how.output / slug(*short_names([model])), how.output / "answers.sqlite"
     opened = Opened(model, paid, how.concurrency, spending(model, how.price, how.max_cost, paid))
     if how.context is None:
         way = opened.way(how.kind)
