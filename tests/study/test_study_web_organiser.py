@@ -96,6 +96,7 @@ def test_progress_is_told_by_rater_and_by_item(study: Study, desk: Seat) -> None
     assert [row[1] for row in rows] == [f"secret-prompt-id-{number}" for number in range(3)]
     assert all(row[2] == ", ".join(SYSTEMS) for row in rows)
     assert sorted(row[3:6] for row in rows) == [["1", "0", "0"], ["1", "1", "0"], ["2", "0", "1"]]
+    assert "Left out: 1, which are flagged or of gold items." in desk.get("/organiser/results").text
 
 
 def test_items_come_a_hundred_at_a_time(tmp_path: Path) -> None:
@@ -112,6 +113,7 @@ def test_results_and_agreement_come_as_they_are(study: Study, desk: Seat) -> Non
     rate_all(study, "Ada", 1)
     rate_all(study, "Grace", 2)
     html = desk.get("/organiser/results").text
+    assert "None is left out." in html
     rows = tables(html)
     assert [SYSTEMS[0], "100.0 % 43.9 to 100.0", "6"] in rows
     assert any(row[0].startswith("50.0 %") and row[1].startswith("50.0 %") for row in rows)
