@@ -62,7 +62,10 @@ def test_hostile_answers_get_what_the_judge_gives_them(run: Run, tmp_path: Path)
     rows = list(read_records(tmp_path / "quoted" / "judgments.jsonl", Judgment))
     assert [row.score for row in rows] == [1 + len(output) % 9 for output in outputs]
     with FaultyServer(echoing) as server:
-        echoed = run("rate", *common, "--judge", f"{server.url}#j", "-o", tmp_path / "echoed").json
+        echo = ("rate", *common, "--judge", f"{server.url}#j", "-o", tmp_path / "echoed")
+        echoed = run(*echo).json
+        again = run(*echo)
+        assert again.json == echoed and "already done; nothing has changed" in again.stderr
     rows = list(read_records(tmp_path / "echoed" / "judgments.jsonl", Judgment))
     assert [row.score for row in rows] == [None, None, 10, None, None]
     (result,) = echoed["results"]

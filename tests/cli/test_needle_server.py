@@ -34,7 +34,7 @@ def test_a_server_that_chats_and_fails(boresight: Run, tmp_path: Path) -> None:
         again = boresight(*arguments, "--price", "1,2", "--seed", "7", "--force").json
         told = boresight(*arguments[:-1], "--price", "1,2", "--seed", "7").stdout
     assert (done["unit"], done["total"], len(done["cells"])) == ("tokens", 18, 6)
-    assert "0 requests paid for now, $0.00; 18 were answered before" in told
+    assert "0 requests paid for in the last attempt, $0.00; 18 were answered before" in told
     recall = {(cell["length"], cell["depth"]): cell["recall"] for cell in done["cells"]}
     assert recall[300, 100] == recall[600, 100] == 1 and recall[300, 0] == recall[600, 0] == 0
     # Starting over with another seed asks the same of the first haystack, and pays for nothing again.

@@ -487,7 +487,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     again = start(*command, "--json")
     out, err = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, err
-    assert json.loads(out)["steps"] == 24
+    assert json.loads(out)["steps"] == 24 and f"{directory}: goes on after step {done}" in err
     assert losses_of(directory) == never_stopped(recipe)
     assert read_run(directory)["finished"] and not (directory / "checkpoints").exists()
 

@@ -124,9 +124,14 @@ def answer(i: int, setting: str, correct: bool, **changes) -> dict:
 
 
 def write_answers(
-    directory: Path, model: str, shares: dict[str, float], items: range = range(480), finished: bool = True
+    directory: Path,
+    model: str,
+    shares: dict[str, float],
+    items: range = range(480),
+    finished: bool = True,
+    **config: object,
 ) -> Path:
-    write_run(directory, "answer", {"model": model, "settings": list(shares)}, {}, finished)
+    write_run(directory, "answer", {"model": model, "settings": list(shares), **config}, {}, finished)
     rng = np.random.default_rng(2)
     rows = [
         answer(i, setting, bool(rng.random() < share + 0.1 * (i % 6 - 3) * (1 - share)))
@@ -196,6 +201,14 @@ def test_the_headline_states_the_outcome_and_compares_with_the_model_training_be
     assert f"and base {100 * base.best_accuracy.value:.1f} %" in words(page)
     assert "aligned minus base" in words(page)
     assert aligned.best == "chat template" and base.best == CUES[0]
+
+
+def test_of_a_base_asked_in_two_ways_the_one_without_demonstrations_is_compared_with(runs, tmp_path):
+    for name, kind in (("base", ""), ("a-base-in-context", "bm25")):
+        share = {"Q": 0.7 if kind else 0.5}
+        write_answers(tmp_path / "two" / name, "pocket", share, range(90), ways={"Q": {"kind": kind}})
+    _, page = report([runs[0], tmp_path / "two"], tmp_path / "report.html")
+    assert "a-base-in-context minus base" in words(page)
 
 
 def test_the_page_asks_nothing_of_the_network_and_is_the_same_every_time(runs, tmp_path):

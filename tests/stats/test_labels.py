@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
+from boresight.stats import proportion
 from boresight.stats.labels import compare_labels
 
 UNITS = st.lists(st.lists(st.integers(1, 4), min_size=0, max_size=4), min_size=1, max_size=20)
@@ -93,6 +94,11 @@ def test_a_tie_costs_half():
     found = compared([[-1, -1], [0, 1], [-1, 1], [0, 0]], (-1, 0, 1))
     assert found.tie_discounted.value == 2.5 / 4
     assert found.raw.value == 2 / 4
+
+
+def test_five_units_that_all_agree_or_none_does_leave_doubt():
+    assert compared([[1, 1]] * 5).raw == proportion(5, 5)
+    assert compared([[1, 2]] * 5).raw == proportion(0, 5)
 
 
 def test_resamples_draw_whole_clusters():

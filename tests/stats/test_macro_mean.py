@@ -22,6 +22,8 @@ def test_one_group_is_a_plain_mean() -> None:
     found, wilson = macro_mean(outcomes, np.zeros(400)), proportion(int(outcomes.sum()), 400)
     assert found == pytest.approx(wilson, abs=0.01)
     assert macro_mean(np.zeros(9), np.arange(9)) == proportion(0, 9)
+    # Of a group that is all right and one that is all wrong, resampling shows no spread either.
+    assert macro_mean(np.repeat([1, 0], 5), np.repeat([1, 0], 5)) == proportion(5, 10)
     with pytest.raises(ValueError, match="one group"):
         macro_mean(np.ones(2), np.ones(3))
 

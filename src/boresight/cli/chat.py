@@ -193,7 +193,7 @@ def _list_demonstrations(shown: "Context | None") -> None:
     from boresight.report.text import label, visible
 
     if shown is None:
-        _note("nothing is known of demonstrations: no answer yet, or a server that does not tell")
+        _note("nothing is known of demonstrations: no answer yet, none were shown, or a server does not tell")
     elif not shown.demonstrations:
         _note("no demonstrations were shown")
     for id, score, tokens, question in shown.demonstrations if shown else ():

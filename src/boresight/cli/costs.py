@@ -9,11 +9,12 @@ def in_all(total: dict[str, Any]) -> str:
     return f"paid in all: {tokens}{_dollars(total)}"
 
 
-def now(cost: dict[str, Any]) -> str:
-    """What this attempt paid for, and what had been paid before."""
+def last(cost: dict[str, Any]) -> str:
+    """What the last attempt paid for, and what had been paid before."""
     paid, saved = cost["paid"], cost["saved"]
+    guessed = f", {paid['estimated']:,} at their most, as nobody told" if paid["estimated"] else ""
     return (
-        f"{paid['requests']:,} requests paid for now{_dollars(paid)}; "
+        f"{paid['requests']:,} requests paid for in the last attempt{_dollars(paid)}{guessed}; "
         f"{saved['requests']:,} were answered before"
     )
 

@@ -117,7 +117,7 @@ def _describe(output: Path, counts: dict[str, Any]) -> str:
         f"discarded: {_reasons(counts['discarded'])}\n"
         f"{documents['chosen']:,} documents of {documents['read']:,}; "
         f"left out: {_reasons(documents['left_out'])}\n"
-        f"{costs.in_all(cost['total'])}; {costs.now(cost)}"
+        f"{costs.in_all(cost['total'])}; {costs.last(cost)}"
     )
 
 

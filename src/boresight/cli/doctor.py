@@ -131,7 +131,7 @@ def _devices() -> Finding:
     properties = [torch.cuda.get_device_properties(i) for i in range(count)]
     gpus = [Gpu(p.name, p.total_memory, f"{p.major}.{p.minor}", p.major >= BF16_FROM) for p in properties]
     threads = torch.get_num_threads()
-    lines = [f"CPU, {threads} threads"] + [
+    lines = [f"CPU, {threads} thread{'s' * (threads != 1)}"] + [
         f"{gpu.name}, {gpu.memory / 1e9:.0f} GB, compute capability {gpu.capability}, "
         f"{'bf16' if gpu.bf16 else 'no bf16'}"
         for gpu in gpus

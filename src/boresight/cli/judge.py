@@ -169,7 +169,7 @@ def _describe(output: Path, result: dict[str, Any]) -> str:
 
 def _costs(cost: dict[str, Any]) -> list[str]:
     """What each judge was paid now, and what all of them cost in all attempts."""
-    lines = [f"{judge}: {costs.now(each)}" for judge, each in cost["judges"].items()]
+    lines = [f"{judge}: {costs.last(each)}" for judge, each in cost["judges"].items()]
     return [*lines, costs.in_all(cost["total"])] if lines else []
 
 

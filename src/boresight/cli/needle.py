@@ -79,4 +79,4 @@ def _describe(result: dict[str, Any]) -> str:
 def _cost(cost: dict[str, Any]) -> str:
     """What a server was paid; nothing of a model in this process."""
     asked = cost["total"]["prompt_tokens"]
-    return f"{costs.in_all(cost['total'])}; {costs.now(cost)}\n" if asked else ""
+    return f"{costs.in_all(cost['total'])}; {costs.last(cost)}\n" if asked else ""

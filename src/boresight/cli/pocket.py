@@ -70,5 +70,5 @@ def conversations(
     made = held_out_conversations(count, seed) if held_out else mixed_conversations(count, long, seed)
     written = write_records(output, made)
     print_result(
-        {"file": str(output), "conversations": written}, as_json, f"{output}: {written} conversations"
+        {"file": str(output), "conversations": written}, as_json, f"{output}: {written:,} conversations"
     )

@@ -1,7 +1,7 @@
 """`boresight serve`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from boresight.cli.options import (
     TokenTimeout,
 )
 from boresight.progress import quiet_transformers, say, working
+
+if TYPE_CHECKING:
+    from boresight.incontext.alignment import Alignment
 
 
 def serve(
@@ -70,5 +73,13 @@ def serve(
         base, backend, of = start.open_base(model, tokenizer, context, name, timeout)
         alignments = start.open_alignments(demonstrations or [], preset, set_ or [], of, lambda done: None)
         served = Served(base, alignments, show_demonstrations)
+    for alignment in alignments.values():
+        say(_described(alignment))
     say(f"http://{listening.address_of(at)}/v1 serves {', '.join(model['id'] for model in served.listed(0))}")
     listening.run(create_app(Service(served, backend, Metrics(), max_waiting), access), at)
+
+
+def _described(alignment: "Alignment") -> str:
+    pool = alignment.pool
+    left_out = ", ".join(f"{n:,} × {why}" for why, n in pool.dropped.items())
+    return f"{alignment.name}: {len(pool):,} demonstrations" + f"; left out: {left_out}" * bool(left_out)

@@ -82,10 +82,16 @@ def read_report(given: Sequence[Path], baseline: str | None = None) -> Report:
 
 
 def default_baseline(trained: list[TrainRun], answered: list[AnswerRun]) -> str | None:
-    """The run whose model a training run here started from, else the first that answered."""
+    """The run whose model a training run here started from, best without demonstrations; else the first that
+    answered."""
     start = {run.source.config.get("model") for run in trained}
     of_start = [run for run in answered if run.source.config.get("model") in start]
-    return next((run.source.name for run in of_start or answered), None)
+    return next((run.source.name for run in sorted(of_start, key=_is_shown) or answered), None)
+
+
+def _is_shown(run: AnswerRun) -> bool:
+    """Whether it answered after demonstrations."""
+    return any(way and way["kind"] for way in run.source.config.get("ways", {}).values())
 
 
 def write_report(

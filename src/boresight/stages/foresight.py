@@ -26,7 +26,7 @@ class Foreseen(dict[str, Any]):
         )
         host = f"; {_gigabytes(memory['host'])} of CPU memory" if memory["host"] else ""
         lines = [
-            f"model    {self['model']}, {self['parameters']:,} parameters, on {self['ranks']:,} ranks",
+            f"model    {self['model']}, {self['parameters']:,} parameters, ranks: {self['ranks']:,}",
             f"data     {data['sequences']:,} sequences, {data['tokens']:,} tokens, {data['targets']:,} of "
             f"them targets; dropped: {data['dropped'] or 'none'}; cut: {data['cut']:,}",
             f"steps    {self['steps']:,}, {self['tokens_a_step']:,.0f} tokens each on average",

@@ -8,7 +8,8 @@ from boresight.evaluate.judges.asking import Asking, Foreseen
 from boresight.evaluate.judges.rubric import Rubric, load_rubric
 from boresight.evaluate.judges.run import Job, foresee_job, run_job
 from boresight.evaluate.judges.unique import is_unique
-from boresight.progress import counting, quiet_transformers
+from boresight.progress import counting, quiet_transformers, say
+from boresight.runs import RECORD, read_run
 
 
 def judge(job: Job, rubric: str, asking: Asking, output: Path, force: bool = False) -> dict[str, Any]:
@@ -18,7 +19,10 @@ def judge(job: Job, rubric: str, asking: Asking, output: Path, force: bool = Fal
         UserError: rubric, files or judges cannot be used, or requests failed, and the same command goes on.
     """
     quiet_transformers()
+    done = not force and (output / RECORD).is_file() and read_run(output)["finished"]
     result = run_job(job, _rubric_for(job, rubric), asking, output, counting, force)
+    if done:
+        say(f"{output}: already done; nothing has changed")
     return {"directory": str(output), **result}
 
 

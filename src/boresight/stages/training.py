@@ -55,6 +55,8 @@ def train_recipe(recipe: Recipe, output: Path, force: bool = False) -> dict[str,
             return dict(run.record["counts"])
         if ranks.first:
             stack.enter_context(run)
+            if before := steps_saved(output):
+                say(f"{output}: goes on after step {before:,}")
         store = _shared_tokens(recipe, tokenizer, output / "tokens", ranks)
         say(f"{describe_store(store)}; dropped: {store.dropped or 'none'}")
         model = _model(recipe, config, tokenizer, ranks)

@@ -31,7 +31,7 @@ def proportion(successes: int, total: int) -> Interval:
     """
     if not 0 <= successes <= total or not total:
         raise ValueError(f"{successes} successes of {total}")
-    return _wilson(successes / total, total)
+    return wilson(successes / total, total)
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, seed: int = 0) -> Interval:
@@ -64,15 +64,15 @@ def clustered_share(outcomes: np.ndarray, clusters: np.ndarray, seed: int = 0) -
     """
     sums, sizes = _by_cluster(outcomes, clusters)
     if np.ptp(sums / sizes) < SAME:
-        return _wilson(float(sums.sum() / sizes.sum()), len(sums))
+        return wilson(float(sums.sum() / sizes.sum()), len(sums))
     return bootstrap_ratio(sums, sizes, seed)
 
 
 def macro_mean(outcomes: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
     """The mean of the groups' means, with a percentile bootstrap over the items within each group.
 
-    With one group it is the mean of the outcomes. Where they are all the same the interval is Wilson's, as in
-    `clustered_share`.
+    With one group it is the mean of the outcomes. Where those of each group are all the same the interval is
+    Wilson's, as in `clustered_share`.
 
     Args:
         outcomes: each in 0 … 1, shape (n,).
@@ -83,14 +83,14 @@ def macro_mean(outcomes: np.ndarray, groups: np.ndarray, seed: int = 0) -> Inter
     """
     if outcomes.shape != groups.shape or outcomes.ndim != 1 or not len(outcomes):
         raise ValueError(f"an outcome has one group: shapes {outcomes.shape} and {groups.shape}")
-    if np.ptp(outcomes) < SAME:
-        return _wilson(float(outcomes[0]), len(outcomes))
     rng = np.random.default_rng(seed)
     means, drawn = [], np.zeros(RESAMPLES)
     for group in np.unique(groups):
         inside = outcomes[groups == group].astype(float)
         drawn += _resampled(rng, *np.unique(inside, return_counts=True)) / len(inside)
         means.append(inside.mean())
+    if np.ptp(drawn) < SAME:
+        return wilson(float(np.mean(means)), len(outcomes))
     low, high = np.quantile(drawn / len(means), ENDS)
     return Interval(float(np.mean(means)), float(low), float(high))
 
@@ -119,7 +119,7 @@ def bootstrap_ratio(sums: np.ndarray, sizes: np.ndarray, seed: int) -> Interval:
     return Interval(float(sums.sum() / sizes.sum()), float(low), float(high))
 
 
-def _wilson(share: float, n: int) -> Interval:
+def wilson(share: float, n: int) -> Interval:
     """Wilson's score interval (1927), for a share of any value."""
     z = norm.ppf(ENDS[1])
     middle, half = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))

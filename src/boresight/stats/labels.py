@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from boresight.stats.intervals import ENDS, Interval
+from boresight.stats.intervals import ENDS, Interval, wilson
 from boresight.stats.raters import verdict_agreement
 
 RESAMPLES = 2_000
@@ -79,9 +79,13 @@ def compare_labels(
     def drawn(found: Callable[[np.ndarray], np.ndarray], of: np.ndarray) -> Interval:
         return _bootstrap(found, of, seed)
 
+    def share(points: np.ndarray) -> Interval:
+        found = drawn(lambda met: _share(met, points), tables)
+        # Where no cluster differs, resampling shows no spread.
+        return found if found.low < found.high else wilson(found.value, len(tables))
+
     return LabelAgreement(
-        len(several), len(tables), drawn(lambda met: _share(met, np.eye(len(scale))), tables),
-        drawn(lambda met: _share(met, points), tables), drawn(_kappa, tables),
+        len(several), len(tables), share(np.eye(len(scale))), share(points), drawn(_kappa, tables),
         drawn(lambda met: _alpha(met, scale, level), coincidences),
     )  # fmt: skip
 
