@@ -494,14 +494,15 @@ def test_a_signal_saves_and_the_same_command_goes_on(
 
 @pytest.mark.slow
 def test_two_ranks_end_to_end(recipe: Path, tmp_path: Path, run: Command) -> None:
-    process = start("train", recipe, "-o", tmp_path / "two", "--json", launcher=TORCHRUN)
+    gently = changed("train.learning_rate=1.0e-4")  # large steps blow rounding up
+    process = start("train", recipe, *gently, "-o", tmp_path / "two", "--json", launcher=TORCHRUN)
     try:
         out, err = process.communicate(timeout=PATIENCE)
     finally:
         process.terminate()  # which ends its ranks as well
     assert process.returncode == 0, err
     counts = json.loads(out)
-    one = run("train", recipe, "-o", tmp_path / "one")
+    one = run("train", recipe, *gently, "-o", tmp_path / "one")
     for key in ("steps", "sequences", "tokens", "targets", "dropped", "cut", "parameters"):
         assert counts[key] == one[key]
     assert read_run(tmp_path / "two")["finished"]
