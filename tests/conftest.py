@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from boresight.train.attention import NAME as ATTENTION
 from command_line import Ended, Run
 
 # A change is judged by its own faults: examples are the same in every run, and new ones in `make test-slow`.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts jobs in the background like that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.load_profile("same")
 
