@@ -19,6 +19,11 @@ class AnswerRun:
     source: Source
     settings: dict[str, dict[str, Answer]]
 
+    @property
+    def in_context(self) -> bool:
+        """Whether any was given after demonstrations."""
+        return any(way and way["kind"] for way in self.source.config.get("ways", {}).values())
+
     @cached_property
     def accuracies(self) -> dict[str, Interval]:
         """Share answered correctly, by setting."""

@@ -86,12 +86,8 @@ def default_baseline(trained: list[TrainRun], answered: list[AnswerRun]) -> str 
     answered."""
     start = {run.source.config.get("model") for run in trained}
     of_start = [run for run in answered if run.source.config.get("model") in start]
-    return next((run.source.name for run in sorted(of_start, key=_is_shown) or answered), None)
-
-
-def _is_shown(run: AnswerRun) -> bool:
-    """Whether it answered after demonstrations."""
-    return any(way and way["kind"] for way in run.source.config.get("ways", {}).values())
+    of_start.sort(key=lambda run: run.in_context)
+    return next((run.source.name for run in of_start or answered), None)
 
 
 def write_report(

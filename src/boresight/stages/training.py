@@ -9,7 +9,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerF
 from boresight.chat import Chat
 from boresight.data.documents import prepare_documents, read_documents
 from boresight.data.sources import Tally, import_file
-from boresight.data.store import MANIFEST, TokenStore
+from boresight.data.store import TokenStore, is_store
 from boresight.data.tokenise import open_prepared, prepare
 from boresight.errors import UserError
 from boresight.models.load import (
@@ -101,7 +101,7 @@ def tokens(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, directory: Path) 
 
 def _prepared(recipe: Recipe) -> Path | None:
     """The token store that is to be trained on, if the data is one."""
-    stores = [file.path for file in recipe.data if (file.path / MANIFEST).is_file()]
+    stores = [file.path for file in recipe.data if file.path.is_dir() and is_store(file.path)]
     if stores and (len(recipe.data) > 1 or recipe.data[0].limit):
         raise UserError(
             f"{stores[0]}: a token store is trained on whole, and alone; "
